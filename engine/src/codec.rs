@@ -1,0 +1,102 @@
+//! The one place that names bincode: values to bytes and back, within limits. Must not know what the values mean.
+//!
+//! Every encoded value begins with a format version byte. Integers are bincode's varints, sequences are
+//! length-prefixed, enum variants are numbered in order of declaration (bincode 2, `config::standard`).
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+
+pub use bincode::{Decode, Encode};
+
+/// The longest encoded value that is read or written, in bytes.
+pub const ENCODED_BYTES_MAX: usize = 8 << 20;
+
+type Config = Configuration<LittleEndian, Varint, Limit<ENCODED_BYTES_MAX>>;
+
+fn config() -> Config {
+    bincode::config::standard().with_limit::<ENCODED_BYTES_MAX>()
+}
+
+/// Why bytes are not the value they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Nothing at all.
+    #[error("empty where {what} was expected")]
+    Empty {
+        /// The value's name.
+        what: &'static str,
+    },
+    /// Another format version.
+    #[error("{what} has format version {found}, this release reads {known}: upgrade the older side")]
+    Version {
+        /// The value's name.
+        what: &'static str,
+        /// The version found.
+        found: u8,
+        /// The version this release reads.
+        known: u8,
+    },
+    /// Cut short, out of range, over the limit, or with an unknown variant.
+    #[error("{what} cannot be read: {cause}")]
+    Malformed {
+        /// The value's name.
+        what: &'static str,
+        /// The decoder's words.
+        cause: String,
+    },
+    /// Bytes left over behind the value.
+    #[error("{what} is followed by {bytes} bytes that do not belong to it")]
+    Trailing {
+        /// The value's name.
+        what: &'static str,
+        /// How many.
+        bytes: usize,
+    },
+    /// Too long to be written.
+    #[error("{what} is longer than {ENCODED_BYTES_MAX} bytes")]
+    TooLong {
+        /// The value's name.
+        what: &'static str,
+    },
+}
+
+/// A value with a name for messages and a format version. Recursive types, floats and `usize` have no place in it.
+pub trait Versioned: Encode + Decode<()> {
+    /// What it is called in an error.
+    const WHAT: &'static str;
+    /// The version byte it begins with.
+    const VERSION: u8;
+}
+
+/// The version byte and the value.
+pub fn encode<T: Versioned>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![T::VERSION];
+    bincode::encode_into_std_write(value, &mut bytes, config()).map_err(|_| CodecError::TooLong { what: T::WHAT })?;
+    match bytes.len() <= ENCODED_BYTES_MAX {
+        true => Ok(bytes),
+        false => Err(CodecError::TooLong { what: T::WHAT }),
+    }
+}
+
+/// The value that `bytes` are, all of them.
+pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, rest) = decode_front(bytes)?;
+    match rest.len() {
+        0 => Ok(value),
+        bytes => Err(CodecError::Trailing { what: T::WHAT, bytes }),
+    }
+}
+
+/// The value that `bytes` begin with, and what follows it.
+pub fn decode_front<T: Versioned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
+    let what = T::WHAT;
+    let (&found, body) = bytes.split_first().ok_or(CodecError::Empty { what })?;
+    if found != T::VERSION {
+        return Err(CodecError::Version { what, found, known: T::VERSION });
+    }
+    if body.len() > ENCODED_BYTES_MAX {
+        return Err(CodecError::TooLong { what });
+    }
+    let (value, used) = bincode::decode_from_slice(body, config())
+        .map_err(|cause| CodecError::Malformed { what, cause: cause.to_string() })?;
+    Ok((value, &body[used..]))
+}

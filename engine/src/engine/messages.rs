@@ -1,0 +1,161 @@
+//! What each message of the relay does to store and session. Must not know how frames travel.
+
+use super::Engine;
+use crate::digest::Digest;
+use crate::event::Event;
+use crate::id::{Cursor, LogSeq};
+use crate::session::reconcile::Reconcile;
+use crate::store::StoreError;
+use crate::time::Now;
+use crate::wire::Style;
+use crate::wire::message::{Ack, Entries, FromDevice, FromRelay, PULL_WINDOW_BYTES, WANTED_MAX, Welcome};
+
+/// Records offered again in one commit.
+const OFFER_RECORDS: usize = 256;
+
+impl Engine {
+    /// A frame arrived. An error is this device's own: its disk or its store. What the relay did wrong ends the
+    /// connection and is in the status.
+    pub fn handle_message(&mut self, frame: &[u8], now: Now) -> Result<(), StoreError> {
+        self.session.handle_heard(now);
+        let done = match FromRelay::decode(frame) {
+            Ok(message) => self.handle(message, now),
+            Err(error) => return self.hang_up(format!("the relay sent something unreadable: {error}")),
+        };
+        match done {
+            Err(StoreError::Batch(fault)) => self.hang_up(format!("the relay sent something unreadable: {fault}")),
+            Err(StoreError::Unclear) => self.compare(),
+            Err(error) => Err(error),
+            Ok(()) => self.settle(now),
+        }
+    }
+
+    fn handle(&mut self, message: FromRelay, now: Now) -> Result<(), StoreError> {
+        match message {
+            FromRelay::Denied(denial) => {
+                self.session.handle_denied(&denial);
+                self.tell(Event::Disconnect);
+                Ok(())
+            }
+            FromRelay::Welcome(welcome) => self.welcome(&welcome),
+            _ if !self.session.is_live() => self.hang_up("the relay spoke before its welcome".to_owned()),
+            FromRelay::Ack(ack) => self.ack(&ack, now),
+            FromRelay::Unclear { push } => self.spell_out(push),
+            FromRelay::Entries(entries) => self.entries(&entries, now),
+            FromRelay::Reconcile { payload } => self.reconcile(&payload),
+            FromRelay::Records { batch } => {
+                let applied = self.store.apply_remote(&[batch], None, now.wall)?;
+                self.tell_changed(&applied.changed);
+                Ok(())
+            }
+            FromRelay::Reconciled { through, digest } => {
+                let through = LogSeq(through);
+                let cursor = Cursor { epoch: self.session.epoch(), through };
+                self.store.apply_remote(&[], Some(cursor), now.wall)?;
+                self.session.end_reconcile(through, Digest(digest));
+                self.tell(Event::Status);
+                Ok(())
+            }
+        }
+    }
+
+    fn welcome(&mut self, welcome: &Welcome) -> Result<(), StoreError> {
+        let follows = self.session.handle_welcome(welcome, self.store.cursor());
+        self.tell(Event::Status);
+        if follows { Ok(()) } else { self.compare() }
+    }
+
+    fn ack(&mut self, ack: &Ack, now: Now) -> Result<(), StoreError> {
+        let Some(sent) = self.session.handle_ack(ack.push) else {
+            return self.hang_up("the relay acknowledged what was not sent".to_owned());
+        };
+        let cursor = ack.through.map(|seq| Cursor { epoch: self.session.epoch(), through: LogSeq(seq) });
+        self.store.acknowledge(sent.from, sent.through, &ack.refused, cursor, now.wall)?;
+        if let Some(seq) = ack.through {
+            self.session.handle_confirmed(ack.digest.map(|digest| (LogSeq(seq), Digest(digest))));
+        }
+        self.tell(Event::Status);
+        Ok(())
+    }
+
+    fn spell_out(&mut self, push: u64) -> Result<(), StoreError> {
+        let Some(sent) = self.session.in_flight(push) else {
+            return self.hang_up("the relay asks again for what was not sent".to_owned());
+        };
+        let batch = self.store.outgoing_again(sent.from, sent.through, Style::Explicit)?;
+        self.queue.push_back(FromDevice::Push { push, batch });
+        Ok(())
+    }
+
+    fn entries(&mut self, entries: &Entries, now: Now) -> Result<(), StoreError> {
+        let through = LogSeq(entries.through);
+        let cursor = Cursor { epoch: self.session.epoch(), through };
+        let applied = self.store.apply_remote(&entries.batches, Some(cursor), now.wall)?;
+        self.session.handle_confirmed(entries.digest.map(|digest| (through, Digest(digest))));
+        self.credit_due += entries.batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
+        if self.credit_due >= PULL_WINDOW_BYTES / 4 {
+            self.queue.push_back(FromDevice::Credit { bytes: std::mem::take(&mut self.credit_due) });
+        }
+        self.tell_changed(&applied.changed);
+        Ok(())
+    }
+
+    /// Begins to compare whole histories; the connection ends when that was done already.
+    fn compare(&mut self) -> Result<(), StoreError> {
+        if !self.session.begin_reconcile() {
+            return self.hang_up("relay and device hold different histories: they will be compared again".to_owned());
+        }
+        match Reconcile::begin(self.store.leaves()?) {
+            Ok((reconcile, payload)) => {
+                self.reconcile = Some(reconcile);
+                self.queue.push_back(FromDevice::Reconcile { payload });
+                Ok(())
+            }
+            Err(error) => self.hang_up(error.to_string()),
+        }
+    }
+
+    fn reconcile(&mut self, payload: &[u8]) -> Result<(), StoreError> {
+        let Some(reconcile) = &mut self.reconcile else {
+            return self.hang_up("the relay compares histories unasked".to_owned());
+        };
+        let difference = match reconcile.step(payload) {
+            Ok(Ok(payload)) => {
+                self.queue.push_back(FromDevice::Reconcile { payload });
+                return Ok(());
+            }
+            Ok(Err(difference)) => difference,
+            Err(error) => return self.hang_up(error.to_string()),
+        };
+        self.reconcile = None;
+        for records in difference.have.chunks(OFFER_RECORDS) {
+            self.store.offer(records)?;
+        }
+        let mut wanted: Vec<Vec<[u8; 32]>> = difference.need.chunks(WANTED_MAX).map(<[_]>::to_vec).collect();
+        let last = wanted.pop().unwrap_or_default();
+        self.queue.extend(wanted.into_iter().map(|leaves| FromDevice::Want { leaves, last: false }));
+        self.queue.push_back(FromDevice::Want { leaves: last, last: true });
+        Ok(())
+    }
+
+    /// After each message: notes when all is equal, and compares histories when it should be but is not.
+    fn settle(&mut self, now: Now) -> Result<(), StoreError> {
+        let up_to_date = self.is_up_to_date();
+        if up_to_date && !self.was_up_to_date {
+            self.store.note_sync(now.wall)?;
+            self.tell(Event::Status);
+        }
+        self.was_up_to_date = up_to_date;
+        if self.differs() && self.store.quarantined() == 0 && !self.session.has_reconciled() {
+            return self.compare();
+        }
+        Ok(())
+    }
+
+    /// The relay did something wrong: the connection ends, and the status says why.
+    fn hang_up(&mut self, cause: String) -> Result<(), StoreError> {
+        self.session.handle_fault(cause);
+        self.tell(Event::Disconnect);
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The admission gate: a document's lineage, and whether a change may join it. Works on change headers alone, so the
+//! relay admits without Automerge. Must not know records, storage or the wire.
+
+use crate::change::{Change, ChangeFault};
+use crate::codec::{Decode, Encode};
+use crate::digest::Digest;
+use crate::id::{ActorId, ChangeHash, DocumentId, LogSeq};
+
+/// The most changes one document may have. Its lineage is one row of about 40 bytes a change.
+pub const DOCUMENT_CHANGES_MAX: usize = 100_000;
+
+/// Why a change was set aside. A closed list: it travels on the wire and is kept with the change.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+pub enum Refusal {
+    /// Its bytes are not a strict change chunk.
+    #[error("the change is malformed ({0})")]
+    Malformed(String),
+    /// Its hash does not fit its content.
+    #[error("the change's hash does not match its content")]
+    Hash,
+    /// Over a limit.
+    #[error("the change is over the limit of {limit_max} {limit}")]
+    TooLarge {
+        /// Which limit, with its unit.
+        limit: String,
+        /// The limit.
+        limit_max: u64,
+    },
+    /// It follows changes that are not here.
+    #[error("the change follows another one that is missing")]
+    MissingDeps,
+    /// Not the actor's next change.
+    #[error("the change is number {found} of its author, number {expected} is due")]
+    SeqGap {
+        /// The number due.
+        expected: u64,
+        /// The number found.
+        found: u64,
+    },
+    /// Its first op does not follow what it builds on.
+    #[error("the change begins at op {found}, op {expected} is due")]
+    StartOp {
+        /// The counter due.
+        expected: u64,
+        /// The counter found.
+        found: u64,
+    },
+    /// The actor has used this number for other content: a copied or restored store.
+    #[error("two different changes carry the same author and number: a store was copied or restored")]
+    Forked,
+    /// It claims to be derived from its content and is not.
+    #[error("the change claims a derived author that its content does not give")]
+    DerivedActor,
+    /// The document is full.
+    #[error("the record has reached its limit of {DOCUMENT_CHANGES_MAX} changes")]
+    DocumentFull,
+    /// Automerge could not apply it on a copy, or not save and load the result.
+    #[error("the change breaks the record: it was tried on a copy and failed")]
+    Poison,
+    /// It comes after a change of the same record that was set aside.
+    #[error("the change waits behind an earlier one of its record that was set aside")]
+    Waits,
+    /// The token may read only.
+    #[error("the token may read but not write")]
+    RoleTooLow,
+}
+
+impl From<ChangeFault> for Refusal {
+    fn from(fault: ChangeFault) -> Self {
+        match fault {
+            ChangeFault::Malformed(what) => Self::Malformed(what.to_owned()),
+            ChangeFault::Hash => Self::Hash,
+            ChangeFault::TooLarge { limit, limit_max } => Self::TooLarge { limit: limit.to_owned(), limit_max },
+            ChangeFault::DerivedActor => Self::DerivedActor,
+        }
+    }
+}
+
+/// What the gate says of a change it does not refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is here already: nothing to do.
+    Known,
+    /// It may join.
+    New,
+}
+
+/// One change of a lineage.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct Link {
+    hash: [u8; 32],
+    actor: u32,
+    seq: u64,
+    max_op: u64,
+    at: u64,
+}
+
+/// The changes of one document, without their content: enough to admit, to deduplicate and to sum up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Lineage {
+    heads: Vec<[u8; 32]>,
+    actors: Vec<Vec<u8>>,
+    last_seqs: Vec<u64>,
+    links: Vec<Link>,
+}
+
+impl Lineage {
+    /// Whether `change` may join the lineage of `document`.
+    pub fn check(&self, document: &DocumentId, change: &Change) -> Result<Admission, Refusal> {
+        let parts = change.parts();
+        let last_seq = self.last_seq(&parts.actor);
+        if parts.seq <= last_seq {
+            return match self.hash_of(&parts.actor, parts.seq) == Some(change.hash()) {
+                true => Ok(Admission::Known),
+                false => Err(Refusal::Forked),
+            };
+        }
+        change.check_derived(document)?;
+        let mut expected = 1;
+        for dep in &parts.deps {
+            let link = self.link(dep).ok_or(Refusal::MissingDeps)?;
+            expected = expected.max(link.max_op + 1);
+        }
+        if parts.seq != last_seq + 1 {
+            return Err(Refusal::SeqGap { expected: last_seq + 1, found: parts.seq });
+        }
+        if parts.start_op != expected {
+            return Err(Refusal::StartOp { expected, found: parts.start_op });
+        }
+        if self.links.len() >= DOCUMENT_CHANGES_MAX {
+            return Err(Refusal::DocumentFull);
+        }
+        Ok(Admission::New)
+    }
+
+    /// Adds a change that [`Lineage::check`] found new; `at` is its log entry, or 0 where there is none.
+    pub fn extend(&mut self, change: &Change, at: LogSeq) {
+        let parts = change.parts();
+        let actor = self.actors.iter().position(|actor| actor == parts.actor.as_bytes()).unwrap_or_else(|| {
+            self.actors.push(parts.actor.as_bytes().to_vec());
+            self.last_seqs.push(0);
+            self.actors.len() - 1
+        });
+        self.last_seqs[actor] = parts.seq;
+        let (hash, seq, max_op) = (change.hash().0, parts.seq, change.max_op());
+        self.links.push(Link { hash, actor: actor as u32, seq, max_op, at: at.0 });
+        self.heads.retain(|head| !parts.deps.iter().any(|dep| dep.0 == *head));
+        let place = self.heads.partition_point(|head| *head < hash);
+        self.heads.insert(place, hash);
+    }
+
+    /// The changes nothing follows, sorted.
+    pub fn heads(&self) -> Vec<ChangeHash> {
+        self.heads.iter().copied().map(ChangeHash).collect()
+    }
+
+    /// The document's leaf in the digest.
+    pub fn leaf(&self, document: &DocumentId) -> Digest {
+        Digest::leaf(document, &self.heads())
+    }
+
+    /// How many changes.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether there is no change.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// The number of the actor's last change; 0 for an actor unknown here.
+    pub fn last_seq(&self, actor: &ActorId) -> u64 {
+        let index = self.actors.iter().position(|known| known == actor.as_bytes());
+        index.map_or(0, |index| self.last_seqs[index])
+    }
+
+    /// The change of this actor with this number.
+    pub fn hash_of(&self, actor: &ActorId, seq: u64) -> Option<ChangeHash> {
+        let index = self.actors.iter().position(|known| known == actor.as_bytes())? as u32;
+        let link = self.links.iter().rev().find(|link| link.actor == index && link.seq == seq)?;
+        Some(ChangeHash(link.hash))
+    }
+
+    /// Who made the change, and its number among theirs.
+    pub fn place_of(&self, hash: &ChangeHash) -> Option<(ActorId, u64)> {
+        let link = self.link(hash)?;
+        Some((ActorId::from_bytes(&self.actors[link.actor as usize])?, link.seq))
+    }
+
+    /// Whether the change is here.
+    pub fn contains(&self, hash: &ChangeHash) -> bool {
+        self.link(hash).is_some()
+    }
+
+    /// The log entries that hold its changes, ascending, each once.
+    pub fn entries(&self) -> Vec<LogSeq> {
+        let mut entries: Vec<_> = self.links.iter().map(|link| LogSeq(link.at)).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        entries
+    }
+
+    fn link(&self, hash: &ChangeHash) -> Option<&Link> {
+        self.links.iter().rev().find(|link| link.hash == hash.0)
+    }
+}

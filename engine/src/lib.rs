@@ -1,0 +1,28 @@
+//! The device's core of Comptoir: records, the durable store and the sync session. It knows no network, no clock and no
+//! randomness of its own: time and random numbers are handed in. The relay uses its lower layers: names, changes,
+//! the admission gate, the wire and the disk.
+//!
+//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` ·
+//! `store session event` · `engine`.
+
+pub mod change;
+pub mod codec;
+pub mod digest;
+pub mod disk;
+pub mod engine;
+pub mod event;
+pub mod gate;
+pub mod id;
+pub mod record;
+pub mod session;
+pub mod store;
+pub mod time;
+pub mod wire;
+
+pub use engine::Engine;
+pub use event::{Event, State, Status};
+pub use id::{Collection, DeviceId, Key, RecordId, WorkspaceId};
+pub use record::{EditError, FieldEdit, Fields, Value, View};
+pub use session::Mode;
+pub use store::{Committed, Settings, StoreError};
+pub use time::{Now, Timestamp};

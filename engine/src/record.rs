@@ -1,0 +1,12 @@
+//! What a record is: typed fields over one Automerge document. The only place that names Automerge. Must not know
+//! storage, the session or other records.
+
+pub mod document;
+pub mod field;
+pub mod json;
+mod layout;
+pub mod view;
+
+pub use document::{Document, DocumentFault};
+pub use field::{EditError, FieldEdit};
+pub use view::{Fields, Value, View};

@@ -1,0 +1,125 @@
+//! One record's Automerge document: load, edit, merge, save. Must not know storage, the wire or JSON.
+
+mod read;
+mod write;
+
+use super::field::{EditError, FieldEdit};
+use super::view::View;
+use crate::change::{Change, ChangeFault};
+use crate::id::{ActorId, ChangeHash, DocumentId};
+use automerge::Automerge;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A document that is not what it should be. Foreign changes meet it only on a copy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentFault {
+    /// Its bytes cannot be loaded.
+    #[error("the document cannot be loaded: {cause}")]
+    Load {
+        /// Automerge's words.
+        cause: String,
+    },
+    /// The changes cannot be applied, or the result cannot be saved and loaded again.
+    #[error("the changes break the document: {cause}")]
+    Apply {
+        /// What failed.
+        cause: String,
+    },
+}
+
+/// A loaded document.
+#[derive(Clone)]
+pub struct Document {
+    id: DocumentId,
+    doc: Automerge,
+}
+
+impl Document {
+    /// A document without changes.
+    pub fn empty(id: DocumentId) -> Self {
+        Self { id, doc: Automerge::new() }
+    }
+
+    /// The document of a snapshot (or none) and the changes made since, all of them admitted before.
+    pub fn load<'a>(
+        id: DocumentId,
+        snapshot: &[u8],
+        tail: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, DocumentFault> {
+        let changes = tail.into_iter().map(foreign).collect::<Result<Vec<_>, _>>()?;
+        guarded(|| {
+            let mut doc = match snapshot {
+                [] => Automerge::new(),
+                bytes => Automerge::load(bytes).map_err(|cause| cause.to_string())?,
+            };
+            doc.apply_changes(changes).map_err(|cause| cause.to_string())?;
+            Ok(Self { id, doc })
+        })
+        .map_err(|cause| DocumentFault::Load { cause })
+    }
+
+    /// Applies admitted changes on a copy, saves it, loads it, and compares; only then are they part of the document.
+    /// `heads` are those the document must have afterwards, sorted.
+    pub fn merge(&mut self, changes: &[Change], heads: &[ChangeHash]) -> Result<(), DocumentFault> {
+        let changes = changes.iter().map(|change| foreign(change.bytes())).collect::<Result<Vec<_>, _>>()?;
+        let copy = self.doc.clone();
+        let tried = guarded(move || {
+            let mut copy = copy;
+            copy.apply_changes(changes).map_err(|cause| cause.to_string())?;
+            let loaded = Automerge::load(&copy.save()).map_err(|cause| cause.to_string())?;
+            match sorted_heads(&loaded) == heads && sorted_heads(&copy) == heads {
+                true => {
+                    read::view(&loaded);
+                    Ok(loaded)
+                }
+                false => Err("the result has other heads than the changes give".to_owned()),
+            }
+        });
+        self.doc = tried.map_err(|cause| DocumentFault::Apply { cause })?;
+        Ok(())
+    }
+
+    /// The document after `edits`, and the changes they made: none when nothing changed, derived ones first.
+    pub fn edit(self, actor: &ActorId, time_s: i64, edits: &[FieldEdit]) -> Result<(Self, Vec<Change>), EditError> {
+        match edits {
+            [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields),
+            _ => write::edit(self, actor, time_s, edits),
+        }
+    }
+
+    /// The record as people read it.
+    pub fn view(&self) -> View {
+        read::view(&self.doc)
+    }
+
+    /// The whole history in Automerge's compressed form, after loading it again and comparing heads.
+    pub fn snapshot(&self) -> Result<Vec<u8>, DocumentFault> {
+        let bytes = self.doc.save();
+        let loaded = Self::load(self.id, &bytes, [])?;
+        match sorted_heads(&loaded.doc) == sorted_heads(&self.doc) {
+            true => Ok(bytes),
+            false => Err(DocumentFault::Load { cause: "its snapshot has other heads".to_owned() }),
+        }
+    }
+
+    /// All changes, each behind those it follows.
+    pub fn changes(&self) -> Result<Vec<Change>, ChangeFault> {
+        self.doc.get_changes(&[]).iter().map(|change| Change::parse(change.raw_bytes())).collect()
+    }
+}
+
+fn sorted_heads(doc: &Automerge) -> Vec<ChangeHash> {
+    let mut heads: Vec<_> = doc.get_heads().iter().map(|head| ChangeHash(head.0)).collect();
+    heads.sort_unstable();
+    heads
+}
+
+fn foreign(bytes: &[u8]) -> Result<automerge::Change, DocumentFault> {
+    guarded(|| automerge::Change::try_from(bytes).map_err(|cause| cause.to_string()))
+        .map_err(|cause| DocumentFault::Apply { cause })
+}
+
+/// Runs Automerge on bytes it may panic on.
+fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("Automerge gave up on it".to_owned()))
+}

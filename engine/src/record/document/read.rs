@@ -1,0 +1,161 @@
+//! From a document's root map to a view. Total: whatever the map holds, there is one view of it, the same on every
+//! device. Must not change anything.
+
+use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
+use crate::record::view::{DEPTH_MAX, Fields, Value, View};
+use crate::time::Timestamp;
+use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
+use std::collections::BTreeMap;
+
+/// A root key's winning value.
+#[derive(Debug, Clone)]
+pub(super) enum Slot {
+    Scalar(Scalar),
+    Object(ObjId, ObjType),
+}
+
+/// A scalar, owned, in the document's own terms.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Scalar {
+    Plain(Value),
+    Mark(Kind),
+    Increments(i64),
+}
+
+/// All root keys, in order.
+pub(super) type Slots = BTreeMap<String, Slot>;
+
+pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
+    let slot = |item: automerge::iter::MapRangeItem<'_>| match &item.value {
+        ValueRef::Object(kind) => Slot::Object(item.id(), *kind),
+        ValueRef::Scalar(scalar) => Slot::Scalar(self::scalar(scalar)),
+    };
+    doc.map_range(ROOT, ..).map(|item| (item.key.clone().into_owned(), slot(item))).collect()
+}
+
+pub(super) fn view(doc: &Automerge) -> View {
+    let slots = slots(doc);
+    let mut fields = Fields::new();
+    let counters = slots.keys().filter_map(|key| layout::path_of(key, "~c/"));
+    let plain = slots.keys().filter(|key| layout::is_field(key)).map(String::as_str);
+    let mut paths: Vec<&str> = plain.chain(counters).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for path in paths {
+        if let Some(value) = field(doc, &slots, path) {
+            place(&mut fields, path, value);
+        }
+    }
+    View { fields, deleted: slots.contains_key(DELETED) }
+}
+
+/// The value at a path, without what lies in its children.
+pub(super) fn field(doc: &impl ReadDoc, slots: &Slots, path: &str) -> Option<Value> {
+    let plain = match slots.get(path) {
+        Some(Slot::Scalar(Scalar::Plain(value))) => Some(value.clone()),
+        Some(Slot::Scalar(Scalar::Increments(number))) => Some(Value::Int(*number)),
+        Some(Slot::Scalar(Scalar::Mark(Kind::EmptyMap))) => Some(Value::Map(Fields::new())),
+        Some(Slot::Scalar(Scalar::Mark(Kind::List))) => Some(match object(slots, Root::List, path) {
+            Some(list) => Value::List(self::list(doc, list)),
+            None => Value::List(Vec::new()),
+        }),
+        Some(Slot::Scalar(Scalar::Mark(Kind::Text))) => {
+            let text = object(slots, Root::Text, path).and_then(|text| doc.text(text).ok());
+            Some(Value::Text(text.unwrap_or_default()))
+        }
+        Some(Slot::Object(..)) | None => None,
+    };
+    let Some(increments) = increments(slots, path) else { return plain };
+    match plain {
+        None if increments == 0 && slots.contains_key(&layout::unset_key(path)) => None,
+        None => Some(Value::Counter(increments)),
+        Some(Value::Int(base)) => Some(Value::Counter(base.saturating_add(increments))),
+        Some(Value::Float(base)) => Some(Value::Float(base + increments as f64)),
+        other => other,
+    }
+}
+
+/// What was added to the counter at a path since it was last unset; `None` where there is no counter.
+pub(super) fn increments(slots: &Slots, path: &str) -> Option<i64> {
+    let Some(Slot::Scalar(Scalar::Increments(sum))) = slots.get(&Root::Counter.key(path)) else { return None };
+    let unset = match slots.get(&layout::unset_key(path)) {
+        Some(Slot::Scalar(Scalar::Plain(Value::Int(unset)))) => *unset,
+        _ => 0,
+    };
+    Some(sum.saturating_sub(unset))
+}
+
+/// The list or text of a path.
+pub(super) fn object<'a>(slots: &'a Slots, root: Root, path: &str) -> Option<&'a ObjId> {
+    let wanted = if root == Root::List { ObjType::List } else { ObjType::Text };
+    match slots.get(&root.key(path)) {
+        Some(Slot::Object(id, kind)) if *kind == wanted => Some(id),
+        _ => None,
+    }
+}
+
+fn place(fields: &mut Fields, path: &str, value: Value) {
+    let segments: Vec<_> = path.split('/').map(layout::unescape).collect();
+    let Some((last, maps)) = segments.split_last() else { return };
+    if maps.len() >= DEPTH_MAX {
+        return;
+    }
+    let mut map = fields;
+    for name in maps {
+        let entry = map.entry(name.clone()).or_insert_with(|| Value::Map(Fields::new()));
+        if !matches!(entry, Value::Map(_)) {
+            *entry = Value::Map(Fields::new());
+        }
+        match entry {
+            Value::Map(inside) => map = inside,
+            _ => return,
+        }
+    }
+    map.insert(last.clone(), value);
+}
+
+fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {
+    Scalar::Plain(match scalar {
+        ScalarValueRef::Null => Value::Null,
+        ScalarValueRef::Boolean(value) => Value::Bool(*value),
+        ScalarValueRef::Int(value) => Value::Int(*value),
+        ScalarValueRef::Uint(value) => i64::try_from(*value).map_or(Value::Uint(*value), Value::Int),
+        ScalarValueRef::F64(value) => Value::Float(*value),
+        ScalarValueRef::Str(value) => Value::String(value.to_string()),
+        ScalarValueRef::Timestamp(unix_ms) => Value::Timestamp(Timestamp { unix_ms: *unix_ms }),
+        ScalarValueRef::Counter(value) => return Scalar::Increments(*value),
+        ScalarValueRef::Bytes(bytes) => match (Kind::from_bytes(bytes), bytes.split_first()) {
+            (Some(kind), _) => return Scalar::Mark(kind),
+            (None, Some((&BYTES_TAG, own))) => Value::Bytes(own.to_vec()),
+            (None, _) => Value::Bytes(bytes.to_vec()),
+        },
+        ScalarValueRef::Unknown { bytes, .. } => Value::Bytes(bytes.to_vec()),
+    })
+}
+
+/// A list's items.
+pub(super) fn list(doc: &impl ReadDoc, list: &ObjId) -> Vec<Value> {
+    items(doc, list, 0)
+}
+
+fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize) -> Vec<Value> {
+    doc.list_range(list, ..).map(|item| inside(doc, &item.value, &item.id(), depth)).collect()
+}
+
+fn inside(doc: &impl ReadDoc, value: &ValueRef<'_>, id: &ObjId, depth: usize) -> Value {
+    match value {
+        ValueRef::Scalar(scalar) => match self::scalar(scalar) {
+            Scalar::Plain(value) => value,
+            Scalar::Increments(number) => Value::Int(number),
+            Scalar::Mark(_) => Value::Null,
+        },
+        ValueRef::Object(_) if depth >= DEPTH_MAX => Value::Null,
+        ValueRef::Object(ObjType::List) => Value::List(items(doc, id, depth + 1)),
+        ValueRef::Object(ObjType::Text) => Value::String(doc.text(id).unwrap_or_default()),
+        ValueRef::Object(ObjType::Map | ObjType::Table) => Value::Map(
+            doc.map_range(id, ..)
+                .map(|item| (item.key.to_string(), inside(doc, &item.value, &item.id(), depth + 1)))
+                .collect(),
+        ),
+    }
+}

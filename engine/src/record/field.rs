@@ -1,0 +1,96 @@
+//! What can be done to one record, and why it may be refused. Must not know documents or storage.
+
+use super::view::{Fields, Value};
+use crate::change::ChangeFault;
+
+/// One edit of one record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FieldEdit {
+    /// Sets the given fields and leaves the rest. A number set on a counter becomes an increment by the difference to
+    /// what is seen here, so that no concurrent increment is lost.
+    Set(Fields),
+    /// As `Set`, as one change that every device makes alike when the record does not exist yet; counters of an
+    /// existing record are left alone.
+    Import(Fields),
+    /// Adds to a counter, which begins at the field's number, or at 0.
+    Increment {
+        /// A field's name, or a JSON Pointer (`/supplier/orders`) to one inside a map.
+        field: String,
+        /// What to add; may be negative.
+        by: i64,
+    },
+    /// Removes a field. Increments made elsewhere meanwhile stay.
+    Unset {
+        /// A field's name or a JSON Pointer.
+        field: String,
+    },
+    /// Marks the record deleted; its fields and history stay.
+    Delete,
+    /// Takes the mark away.
+    Restore,
+}
+
+/// Why an edit was refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// Only numbers can be incremented.
+    #[error("the field \"{field}\" holds {found}, not a whole number: set it to a number first")]
+    NotNumber {
+        /// The field.
+        field: String,
+        /// What it holds.
+        found: &'static str,
+    },
+    /// A counter would leave the range of 64 bits.
+    #[error("the counter \"{field}\" would leave the range of 64-bit numbers")]
+    Overflow {
+        /// The field.
+        field: String,
+    },
+    /// The record is deleted.
+    #[error("the record is deleted: restore it first")]
+    Deleted,
+    /// There is no such record.
+    #[error("there is no such record")]
+    Absent,
+    /// A path that names no field.
+    #[error("\"{field}\" names no field: use a name, or a JSON Pointer like /supplier/phone")]
+    BadField {
+        /// As given.
+        field: String,
+    },
+    /// Lists and maps nested too deep, or too large for one change.
+    #[error("the edit is too large: {0}; split it")]
+    TooLarge(ChangeFault),
+    /// Lists and maps nested too deep.
+    #[error("lists and maps are nested too deep: flatten them")]
+    TooDeep,
+    /// A number no field can hold.
+    #[error("the field \"{field}\" is not a finite number")]
+    NotFinite {
+        /// The field.
+        field: String,
+    },
+    /// Automerge refused.
+    #[error("the record could not be changed: {cause}")]
+    Document {
+        /// Its words.
+        cause: String,
+    },
+}
+
+/// What a value is, for messages.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Int(_) | Value::Uint(_) => "a whole number",
+        Value::Float(_) => "a number with a fraction",
+        Value::String(_) | Value::Text(_) => "a text",
+        Value::Bytes(_) => "bytes",
+        Value::Timestamp(_) => "a time",
+        Value::List(_) => "a list",
+        Value::Map(_) => "an object",
+        Value::Counter(_) => "a counter",
+    }
+}

@@ -1,0 +1,101 @@
+//! How fields lie in an Automerge document's root map. Must not know transactions.
+//!
+//! Maps are flattened, so that concurrent creations of one map merge and an edit inside a map survives its deletion. A
+//! leaf's key is its path as a JSON Pointer (RFC 6901) without the first slash: `supplier/name`; `~` and `/` in a
+//! name are written `~0` and `~1`, an empty name `~2`, so keys that begin otherwise are Comptoir's own:
+//!
+//! | key | holds |
+//! |---|---|
+//! | `path` | the field: a scalar, or a [`Kind`] mark |
+//! | `~c/path` | a counter's increments, from a derived change |
+//! | `~u/path` | the counter's value when the field was unset |
+//! | `~l/path` | a list, from a derived change |
+//! | `~t/path` | a text, from a derived change |
+//! | `~d` | when the record was deleted |
+//!
+//! Bytes begin with a tag: `0` before the user's own bytes, else a [`Kind`].
+
+/// The key of the deletion mark.
+pub(super) const DELETED: &str = "~d";
+/// The tag before a user's bytes.
+pub(super) const BYTES_TAG: u8 = 0;
+
+/// What a field's mark says it is; the content lies elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `~l/path`.
+    List = 1,
+    /// `~t/path`.
+    Text = 2,
+    /// No content: a map without fields.
+    EmptyMap = 3,
+}
+
+impl Kind {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [1] => Some(Self::List),
+            [2] => Some(Self::Text),
+            [3] => Some(Self::EmptyMap),
+            _ => None,
+        }
+    }
+}
+
+/// Objects and counters that every device must mean as the same one, each made by a derived change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Root {
+    Counter,
+    List,
+    Text,
+}
+
+impl Root {
+    pub(super) fn key(self, path: &str) -> String {
+        let prefix = match self {
+            Self::Counter => "~c/",
+            Self::List => "~l/",
+            Self::Text => "~t/",
+        };
+        format!("{prefix}{path}")
+    }
+}
+
+/// The key that keeps a counter's value when its field was unset.
+pub(super) fn unset_key(path: &str) -> String {
+    format!("~u/{path}")
+}
+
+/// A name as one segment of a path.
+pub(super) fn escape(name: &str) -> String {
+    match name {
+        "" => "~2".to_owned(),
+        _ => name.replace('~', "~0").replace('/', "~1"),
+    }
+}
+
+/// The name that a segment stands for.
+pub(super) fn unescape(segment: &str) -> String {
+    match segment {
+        "~2" => String::new(),
+        _ => segment.replace("~1", "/").replace("~0", "~"),
+    }
+}
+
+/// The path of a field in a map.
+pub(super) fn join(path: &str, name: &str) -> String {
+    match path {
+        "" => escape(name),
+        _ => format!("{path}/{}", escape(name)),
+    }
+}
+
+/// The path behind a prefix such as `~c/`.
+pub(super) fn path_of<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+    key.strip_prefix(prefix)
+}
+
+/// Whether a key is a field's own.
+pub(super) fn is_field(key: &str) -> bool {
+    !key.starts_with('~') || ["~0", "~1", "~2"].iter().any(|escaped| key.starts_with(escaped))
+}

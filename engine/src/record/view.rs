@@ -1,0 +1,162 @@
+//! A record as people read it, and its stored form. Reads come from here, never from a document. Must not know JSON
+//! or Automerge.
+//!
+//! Stored form: a flat list of tokens in document order, so that decoding never recurses.
+
+use crate::codec::{Decode, Encode, Versioned};
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// The deepest nesting of lists and maps.
+pub const DEPTH_MAX: usize = 32;
+
+/// A record's fields by name.
+pub type Fields = BTreeMap<String, Value>;
+
+/// A field's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Known to be nothing.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number past the range of `Int`.
+    Uint(u64),
+    /// A number with a fraction.
+    Float(f64),
+    /// A text that is replaced as a whole.
+    String(String),
+    /// Bytes; base64 in JSON.
+    Bytes(Vec<u8>),
+    /// A point in time; RFC 3339 in JSON.
+    Timestamp(Timestamp),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Values by name.
+    Map(Fields),
+    /// A number changed by increments, none of which is ever lost.
+    Counter(i64),
+    /// A text whose concurrent edits merge.
+    Text(String),
+}
+
+/// A record at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct View {
+    /// Its fields.
+    pub fields: Fields,
+    /// Whether it is deleted. Its fields are kept for `restore`.
+    pub deleted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+enum Token {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Float { bits: u64 },
+    String(String),
+    Bytes(Vec<u8>),
+    Timestamp { unix_ms: i64 },
+    List { items: u32 },
+    Map { fields: u32 },
+    Counter(i64),
+    Text(String),
+    Name(String),
+}
+
+/// A view as it is stored.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct StoredView {
+    deleted: bool,
+    tokens: Vec<Token>,
+}
+
+impl Versioned for StoredView {
+    const WHAT: &'static str = "a record's stored view";
+    const VERSION: u8 = 1;
+}
+
+impl From<&View> for StoredView {
+    fn from(view: &View) -> Self {
+        let mut tokens = Vec::new();
+        write_map(&view.fields, &mut tokens);
+        Self { deleted: view.deleted, tokens }
+    }
+}
+
+impl StoredView {
+    /// Whether the record is deleted, without reading its fields.
+    pub fn deleted(&self) -> bool {
+        self.deleted
+    }
+
+    /// The view; `None` when the tokens do not form one.
+    pub fn view(self) -> Option<View> {
+        let mut tokens = self.tokens.into_iter();
+        let Some(Token::Map { fields }) = tokens.next() else { return None };
+        let fields = read_map(fields, &mut tokens, 0)?;
+        tokens.next().is_none().then_some(View { fields, deleted: self.deleted })
+    }
+}
+
+fn write_map(fields: &Fields, out: &mut Vec<Token>) {
+    out.push(Token::Map { fields: fields.len() as u32 });
+    for (name, value) in fields {
+        out.push(Token::Name(name.clone()));
+        write(value, out);
+    }
+}
+
+fn write(value: &Value, out: &mut Vec<Token>) {
+    out.push(match value {
+        Value::Null => Token::Null,
+        Value::Bool(value) => Token::Bool(*value),
+        Value::Int(value) => Token::Int(*value),
+        Value::Uint(value) => Token::Uint(*value),
+        Value::Float(value) => Token::Float { bits: value.to_bits() },
+        Value::String(value) => Token::String(value.clone()),
+        Value::Bytes(value) => Token::Bytes(value.clone()),
+        Value::Timestamp(value) => Token::Timestamp { unix_ms: value.unix_ms },
+        Value::Counter(value) => Token::Counter(*value),
+        Value::Text(value) => Token::Text(value.clone()),
+        Value::Map(fields) => return write_map(fields, out),
+        Value::List(items) => {
+            out.push(Token::List { items: items.len() as u32 });
+            return items.iter().for_each(|item| write(item, out));
+        }
+    });
+}
+
+fn read_map(count: u32, tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Option<Fields> {
+    let mut fields = Fields::new();
+    for _ in 0..count {
+        let Some(Token::Name(name)) = tokens.next() else { return None };
+        fields.insert(name, read(tokens, depth)?);
+    }
+    Some(fields)
+}
+
+fn read(tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Option<Value> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    Some(match tokens.next()? {
+        Token::Null => Value::Null,
+        Token::Bool(value) => Value::Bool(value),
+        Token::Int(value) => Value::Int(value),
+        Token::Uint(value) => Value::Uint(value),
+        Token::Float { bits } => Value::Float(f64::from_bits(bits)),
+        Token::String(value) => Value::String(value),
+        Token::Bytes(value) => Value::Bytes(value),
+        Token::Timestamp { unix_ms } => Value::Timestamp(Timestamp { unix_ms }),
+        Token::Counter(value) => Value::Counter(value),
+        Token::Text(value) => Value::Text(value),
+        Token::Map { fields } => Value::Map(read_map(fields, tokens, depth + 1)?),
+        Token::List { items } => Value::List((0..items).map(|_| read(tokens, depth + 1)).collect::<Option<_>>()?),
+        Token::Name(_) => return None,
+    })
+}

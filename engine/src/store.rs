@@ -1,0 +1,250 @@
+//! The device's durable state: every record, the outbox, the cursor, the quarantine. Each public method that changes
+//! something is one atomic, flushed commit. Must not know the session, sockets or clocks.
+
+mod draft;
+mod keys;
+mod local;
+mod outbox;
+mod quarantine;
+mod read;
+mod remote;
+mod rows;
+
+use crate::codec::{self, CodecError, Versioned};
+use crate::digest::Digest;
+use crate::disk::{Disk, DiskError, txn, txn::Txn};
+use crate::id::{ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, WorkspaceId};
+use crate::record::{DocumentFault, EditError};
+use crate::time::Timestamp;
+use crate::wire::BatchFault;
+use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
+use std::collections::BTreeMap;
+
+pub use local::Committed;
+pub use outbox::Outgoing;
+pub use quarantine::Quarantined;
+pub use remote::Applied;
+
+/// What a store is told when it is made. All but the workspace may change later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whose records.
+    pub workspace: WorkspaceId,
+    /// The relay's address, `ws://host:port`; empty for a store that never syncs.
+    pub relay: String,
+    /// The token for it; empty for none.
+    pub token: String,
+    /// What people call this device.
+    pub device_name: String,
+}
+
+/// Why a store could not do what was asked. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// There is no store yet.
+    #[error("there is no store here yet: make one with `comptoir init`")]
+    NotInitialised,
+    /// There is one already, for another workspace.
+    #[error("this store belongs to the workspace \"{found}\": use another folder for \"{wanted}\"")]
+    OtherWorkspace {
+        /// The store's.
+        found: WorkspaceId,
+        /// What was asked for.
+        wanted: WorkspaceId,
+    },
+    /// An edit was refused; of a transaction, nothing was done.
+    #[error("{record}: {error}")]
+    Edit {
+        /// Whose edit.
+        record: RecordId,
+        /// Why.
+        error: EditError,
+    },
+    /// A transaction that is too large for one push.
+    #[error("the transaction is over the limit of {limit_max} {limit}: split it")]
+    TooLarge {
+        /// Which limit, with its unit.
+        limit: &'static str,
+        /// The limit.
+        limit_max: usize,
+    },
+    /// A row is not what was written.
+    #[error("the store is damaged: {what}; keep the folder, and rebuild from the relay into a new one")]
+    Damaged {
+        /// What was found.
+        what: String,
+    },
+    /// The relay sent a batch that cannot be read.
+    #[error("the relay sent something unreadable: {0}")]
+    Batch(#[from] BatchFault),
+    /// A batch's changes do not come out as their author made them: this history differs from the relay's.
+    #[error("the relay's history differs from this device's: both are being compared")]
+    Unclear,
+    /// A name breaks its rules.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl From<CodecError> for StoreError {
+    fn from(error: CodecError) -> Self {
+        match error {
+            CodecError::Version { found, known, .. } if found > known => {
+                Self::Disk(DiskError::NewerFormat { found, known })
+            }
+            other => Self::Damaged { what: other.to_string() },
+        }
+    }
+}
+
+impl From<DocumentFault> for StoreError {
+    fn from(fault: DocumentFault) -> Self {
+        Self::Damaged { what: fault.to_string() }
+    }
+}
+
+/// An open store. One process and one thread at a time.
+pub struct Store {
+    disk: Box<dyn Disk>,
+    settings: Settings,
+    device: DeviceId,
+    actor: ActorId,
+    state: StateRow,
+    collections: BTreeMap<Collection, CollectionRow>,
+}
+
+impl Store {
+    /// Makes a store in an empty disk. `identity` is the disk's marker, so that a copy is noticed.
+    pub fn create(
+        disk: Box<dyn Disk>,
+        identity: &str,
+        settings: Settings,
+        rng: &mut dyn rand::Rng,
+    ) -> Result<Self, StoreError> {
+        if let Some(row) = read_row::<SettingsRow>(&*disk, &keys::settings())? {
+            let found = row.settings()?.workspace;
+            return Err(StoreError::OtherWorkspace { found, wanted: settings.workspace });
+        }
+        let mut tx = Txn::new(&*disk);
+        put_row(&mut tx, keys::settings(), &SettingsRow::from(&settings))?;
+        put_row(&mut tx, keys::identity(), &draw_identity(identity, rng))?;
+        put_row(&mut tx, keys::state(), &StateRow::default())?;
+        tx.commit()?;
+        disk.flush()?;
+        Self::open(disk, identity, rng)
+    }
+
+    /// Opens what [`Store::create`] made. When `identity` is not the one it was made or last opened with, the store is a
+    /// copy or was restored: it goes on under a fresh device id and actor, so that no actor ever has two contents.
+    pub fn open(disk: Box<dyn Disk>, identity: &str, rng: &mut dyn rand::Rng) -> Result<Self, StoreError> {
+        let settings = read_row::<SettingsRow>(&*disk, &keys::settings())?.ok_or(StoreError::NotInitialised)?;
+        let mut known = read_row::<IdentityRow>(&*disk, &keys::identity())?.ok_or_else(|| missing("its identity"))?;
+        if known.marker != identity {
+            known = draw_identity(identity, rng);
+            let mut tx = Txn::new(&*disk);
+            put_row(&mut tx, keys::identity(), &known)?;
+            tx.commit()?;
+            disk.flush()?;
+        }
+        let state = read_row(&*disk, &keys::state())?.ok_or_else(|| missing("its state"))?;
+        let mut collections = BTreeMap::new();
+        let (from, until) = keys::collections();
+        for (key, bytes) in txn::scan(&*disk, &from, &until, usize::MAX)? {
+            collections.insert(keys::collection_of(&key)?, codec::decode(&bytes)?);
+        }
+        let (settings, device, actor) = (settings.settings()?, DeviceId(known.device), ActorId::ordinary(known.actor));
+        Ok(Self { disk, settings, device, actor, state, collections })
+    }
+
+    /// Changes relay, token or device name.
+    pub fn configure(&mut self, settings: Settings) -> Result<(), StoreError> {
+        if settings.workspace != self.settings.workspace {
+            let (found, wanted) = (self.settings.workspace.clone(), settings.workspace);
+            return Err(StoreError::OtherWorkspace { found, wanted });
+        }
+        let mut tx = Txn::new(&*self.disk);
+        put_row(&mut tx, keys::settings(), &SettingsRow::from(&settings))?;
+        self.finish(tx)?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// What the store was told.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// This installation.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// Where the device is in the relay's log.
+    pub fn cursor(&self) -> Option<Cursor> {
+        let (epoch, through) = self.state.cursor?;
+        Some(Cursor { epoch: LogEpoch(epoch), through: LogSeq(through) })
+    }
+
+    /// The digest of all records, those not yet on the relay included.
+    pub fn digest(&self) -> Digest {
+        self.collections.values().fold(Digest::default(), |sum, row| sum.plus(Digest(row.digest)))
+    }
+
+    /// Records that are not deleted.
+    pub fn records(&self) -> u64 {
+        self.collections.values().map(|row| row.live).sum()
+    }
+
+    /// Edits the relay has not acknowledged: one for each record of each transaction.
+    pub fn pending(&self) -> u64 {
+        self.state.pending
+    }
+
+    /// Changes set aside.
+    pub fn quarantined(&self) -> u64 {
+        self.state.quarantined
+    }
+
+    /// When the store was last known to be up to date.
+    pub fn last_sync(&self) -> Option<Timestamp> {
+        self.state.last_sync_ms.map(|unix_ms| Timestamp { unix_ms })
+    }
+
+    /// Notes that the store is up to date. Becomes durable with the next commit.
+    pub fn note_sync(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        let state = StateRow { last_sync_ms: Some(at.unix_ms), ..self.state.clone() };
+        let mut tx = Txn::new(&*self.disk);
+        put_row(&mut tx, keys::state(), &state)?;
+        tx.commit()?;
+        self.state = state;
+        Ok(())
+    }
+
+    fn finish(&self, tx: Txn<'_>) -> Result<(), StoreError> {
+        tx.commit()?;
+        self.disk.flush()?;
+        Ok(())
+    }
+}
+
+fn missing(what: &str) -> StoreError {
+    StoreError::Damaged { what: format!("{what} is missing") }
+}
+
+fn draw_identity(marker: &str, rng: &mut dyn rand::Rng) -> IdentityRow {
+    let mut row = IdentityRow { marker: marker.to_owned(), device: [0; 16], actor: [0; 16] };
+    rng.fill_bytes(&mut row.device);
+    rng.fill_bytes(&mut row.actor);
+    row
+}
+
+fn read_row<T: Versioned>(disk: &dyn Disk, key: &[u8]) -> Result<Option<T>, StoreError> {
+    Ok(txn::read(disk, key)?.map(|bytes| codec::decode(&bytes)).transpose()?)
+}
+
+fn put_row<T: Versioned>(tx: &mut Txn<'_>, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
+    tx.put(key, &codec::encode(row)?);
+    Ok(())
+}

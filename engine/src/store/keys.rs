@@ -1,0 +1,107 @@
+//! The key schema of a device's store, on one screen. Must not know what the rows hold.
+//!
+//! | key | row |
+//! |---|---|
+//! | `m` `settings` | workspace, relay, token, device name |
+//! | `m` `identity` | marker, device id, actor |
+//! | `m` `state` | cursor, counts, next numbers |
+//! | `c` collection | records, deleted records, digest |
+//! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
+//! | `s` collection `0` key | a record's snapshot, when it is large |
+//! | `o` number | one transaction that the relay has not acknowledged |
+//! | `q` collection `0` key `0` number | a change set aside |
+//!
+//! Numbers are 8 bytes, big-endian. No name contains a zero byte.
+
+use super::StoreError;
+use crate::id::{Collection, RecordId};
+
+pub(super) fn settings() -> Vec<u8> {
+    b"msettings".to_vec()
+}
+
+pub(super) fn identity() -> Vec<u8> {
+    b"midentity".to_vec()
+}
+
+pub(super) fn state() -> Vec<u8> {
+    b"mstate".to_vec()
+}
+
+pub(super) fn collection(name: &Collection) -> Vec<u8> {
+    [b"c", name.as_str().as_bytes()].concat()
+}
+
+/// All collection rows: from, until.
+pub(super) fn collections() -> (Vec<u8>, Vec<u8>) {
+    (b"c".to_vec(), b"d".to_vec())
+}
+
+pub(super) fn collection_of(key: &[u8]) -> Result<Collection, StoreError> {
+    Ok(Collection::new(text(&key[1..])?)?)
+}
+
+pub(super) fn record(record: &RecordId) -> Vec<u8> {
+    named(b"r", record)
+}
+
+pub(super) fn snapshot(record: &RecordId) -> Vec<u8> {
+    named(b"s", record)
+}
+
+/// A collection's record rows: from, until.
+pub(super) fn records(collection: &Collection) -> (Vec<u8>, Vec<u8>) {
+    let name = collection.as_str().as_bytes();
+    ([b"r", name, &[0]].concat(), [b"r", name, &[1]].concat())
+}
+
+/// All record rows: from, until.
+pub(super) fn all_records() -> (Vec<u8>, Vec<u8>) {
+    (b"r".to_vec(), b"s".to_vec())
+}
+
+pub(super) fn record_of(key: &[u8]) -> Result<RecordId, StoreError> {
+    let text = text(&key[1..])?;
+    let (collection, key) =
+        text.split_once('\0').ok_or_else(|| StoreError::Damaged { what: "a record's key".to_owned() })?;
+    Ok(RecordId::new(collection, key)?)
+}
+
+pub(super) fn outbox(number: u64) -> Vec<u8> {
+    [b"o".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// The number behind the last eight bytes of an outbox or quarantine key.
+pub(super) fn number_of(key: &[u8]) -> Result<u64, StoreError> {
+    let bytes = key.last_chunk::<8>().ok_or_else(|| StoreError::Damaged { what: "a numbered key".to_owned() })?;
+    Ok(u64::from_be_bytes(*bytes))
+}
+
+pub(super) fn quarantine(record: &RecordId, number: u64) -> Vec<u8> {
+    [named(b"q", record).as_slice(), &[0], &number.to_be_bytes()].concat()
+}
+
+/// A record's quarantine rows: from, until.
+pub(super) fn quarantine_of(record: &RecordId) -> (Vec<u8>, Vec<u8>) {
+    let name = named(b"q", record);
+    ([name.as_slice(), &[0]].concat(), [name.as_slice(), &[1]].concat())
+}
+
+/// All quarantine rows: from, until.
+pub(super) fn all_quarantine() -> (Vec<u8>, Vec<u8>) {
+    (b"q".to_vec(), b"r".to_vec())
+}
+
+/// The record of a quarantine key.
+pub(super) fn quarantined_record(key: &[u8]) -> Result<RecordId, StoreError> {
+    let end = key.len().checked_sub(9).ok_or_else(|| StoreError::Damaged { what: "a quarantine key".to_owned() })?;
+    record_of(&key[..end])
+}
+
+fn named(prefix: &[u8], record: &RecordId) -> Vec<u8> {
+    [prefix, record.collection.as_str().as_bytes(), &[0], record.key.as_str().as_bytes()].concat()
+}
+
+fn text(bytes: &[u8]) -> Result<&str, StoreError> {
+    std::str::from_utf8(bytes).map_err(|_| StoreError::Damaged { what: "a key is not UTF-8".to_owned() })
+}

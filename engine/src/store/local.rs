@@ -1,0 +1,120 @@
+//! Edits made on this device: one atomic, flushed commit of changes, views, digests and outbox. Must not know the relay.
+
+use super::rows::{OutboxRow, SentChange};
+use super::{Store, StoreError, keys, put_row};
+use crate::change::Change;
+use crate::disk::txn::Txn;
+use crate::gate::{Admission, Lineage};
+use crate::id::RecordId;
+use crate::record::{EditError, FieldEdit};
+use crate::time::Timestamp;
+use crate::wire::batch::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a transaction did, durably.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// The records it changed; those it left as they were are not among them.
+    pub changed: Vec<RecordId>,
+    /// Those of them that did not exist before.
+    pub created: u64,
+}
+
+impl Store {
+    /// Does all of `edits` or none, in their order for each record. Returns when the outcome would survive a power cut.
+    pub fn commit_local(&mut self, edits: &[(RecordId, FieldEdit)], now: Timestamp) -> Result<Committed, StoreError> {
+        let mut by_record: BTreeMap<&RecordId, Vec<FieldEdit>> = BTreeMap::new();
+        for (record, edit) in edits {
+            by_record.entry(record).or_default().push(edit.clone());
+        }
+        let mut tx = Txn::new(&*self.disk);
+        let mut collections = BTreeMap::new();
+        let mut committed = Committed::default();
+        let mut row = OutboxRow { edits: 0, changes: Vec::new() };
+        for (record, edits) in by_record {
+            let refuse = |error| StoreError::Edit { record: record.clone(), error };
+            let mut draft = self.open_draft(record)?;
+            let exists = !draft.row.lineage.is_empty();
+            if !exists && !creates(&edits[0]) {
+                return Err(refuse(EditError::Absent));
+            }
+            let time_s = now.unix_ms.div_euclid(1000);
+            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &edits).map_err(refuse)?;
+            if changes.is_empty() {
+                continue;
+            }
+            for change in &changes {
+                match draft.row.lineage.check(&draft.id, change) {
+                    Ok(Admission::New) => {}
+                    Ok(Admission::Known) => continue,
+                    Err(reason) => return Err(refuse(EditError::Document { cause: reason.to_string() })),
+                }
+                row.changes.push(sent(record, change, &draft.row.lineage));
+                draft.extend(change);
+            }
+            self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
+            row.edits += 1;
+            committed.created += u64::from(!exists);
+            committed.changed.push(record.clone());
+        }
+        if committed.changed.is_empty() {
+            return Ok(committed);
+        }
+        check_size(&row)?;
+        let mut state = self.state.clone();
+        let held = self.held_back(&committed.changed)?;
+        let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
+        if !row.changes.is_empty() {
+            put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
+            state.outbox_next += 1;
+            state.pending += row.edits;
+        }
+        put_row(&mut tx, keys::state(), &state)?;
+        self.write_collections(&mut tx, &collections)?;
+        self.finish(tx)?;
+        self.state = state;
+        self.collections.extend(collections);
+        Ok(committed)
+    }
+
+    /// Those of `records` whose earlier changes the relay refused: new ones must wait behind them.
+    fn held_back(&self, records: &[RecordId]) -> Result<BTreeSet<RecordId>, StoreError> {
+        let mut held = BTreeSet::new();
+        if self.state.quarantined > 0 {
+            for record in records {
+                if self.has_own_quarantined(record)? {
+                    held.insert(record.clone());
+                }
+            }
+        }
+        Ok(held)
+    }
+}
+
+fn creates(edit: &FieldEdit) -> bool {
+    matches!(edit, FieldEdit::Set(_) | FieldEdit::Import(_) | FieldEdit::Increment { .. })
+}
+
+/// A change with author and number of what it follows, as the lineage before it gives them.
+pub(super) fn sent(record: &RecordId, change: &Change, lineage: &Lineage) -> SentChange {
+    let deps = change.parts().deps.iter().filter_map(|dep| lineage.place_of(dep));
+    SentChange {
+        collection: record.collection.as_str().to_owned(),
+        key: record.key.as_str().to_owned(),
+        bytes: change.bytes().to_vec(),
+        deps: deps.map(|(actor, seq)| (actor.as_bytes().to_vec(), seq)).collect(),
+    }
+}
+
+fn check_size(row: &OutboxRow) -> Result<(), StoreError> {
+    let bytes: usize = row.changes.iter().map(|change| change.bytes.len() + change.key.len() + 32).sum();
+    match () {
+        _ if row.changes.len() > BATCH_CHANGES_MAX => {
+            Err(StoreError::TooLarge { limit: "changes", limit_max: BATCH_CHANGES_MAX })
+        }
+        _ if bytes > BATCH_BYTES_MAX / 2 => {
+            Err(StoreError::TooLarge { limit: "bytes", limit_max: BATCH_BYTES_MAX / 2 })
+        }
+        _ => Ok(()),
+    }
+}

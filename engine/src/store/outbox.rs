@@ -1,0 +1,170 @@
+//! The outbox: what the relay has not acknowledged, in the order it was made. It is the send queue. Must not know
+//! sessions.
+
+use super::rows::{OutboxRow, SentChange};
+use super::{Store, StoreError, keys, put_row};
+use crate::change::Change;
+use crate::codec;
+use crate::disk::txn::{self, Txn};
+use crate::gate::{Lineage, Refusal};
+use crate::id::{ActorId, Cursor, RecordId};
+use crate::time::Timestamp;
+use crate::wire::batch::{self, Item, Style};
+use crate::wire::message::Refused;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A push gathers transactions until it holds so many bytes, uncompressed.
+const PUSH_BYTES: usize = 256 << 10;
+/// Or so many changes.
+const PUSH_CHANGES: usize = 4096;
+/// Outbox rows read at a time.
+const ROWS_MAX: usize = 64;
+
+/// One push: some transactions of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The first transaction's number.
+    pub from: u64,
+    /// The last transaction's number.
+    pub through: u64,
+    /// All their changes.
+    pub batch: Vec<u8>,
+}
+
+impl Store {
+    /// The next push that begins at transaction `from` or later; `None` when there is nothing more to send.
+    pub fn outgoing(&self, from: u64, style: Style) -> Result<Option<Outgoing>, StoreError> {
+        let mut items = Vec::new();
+        let mut range = None;
+        let mut bytes = 0;
+        let mut next = from;
+        'rows: while next < self.state.outbox_next {
+            let rows = self.outbox_rows(next, self.state.outbox_next - 1, ROWS_MAX)?;
+            let Some((last, _)) = rows.last() else { break };
+            next = last + 1;
+            for (number, row) in rows {
+                let row_bytes: usize = row.changes.iter().map(|change| change.bytes.len()).sum();
+                let full = bytes + row_bytes > PUSH_BYTES || items.len() + row.changes.len() > PUSH_CHANGES;
+                if full && !items.is_empty() {
+                    break 'rows;
+                }
+                bytes += row_bytes;
+                for change in &row.changes {
+                    items.push(item(change)?);
+                }
+                range = Some((range.map_or(number, |(from, _)| from), number));
+            }
+        }
+        let Some((from, through)) = range else { return Ok(None) };
+        Ok(Some(Outgoing { from, through, batch: batch::pack(&items, style)? }))
+    }
+
+    /// The same transactions again, in another style.
+    pub fn outgoing_again(&self, from: u64, through: u64, style: Style) -> Result<Vec<u8>, StoreError> {
+        let mut items = Vec::new();
+        for (_, row) in self.outbox_rows(from, through, usize::MAX)? {
+            for change in &row.changes {
+                items.push(item(change)?);
+            }
+        }
+        Ok(batch::pack(&items, style)?)
+    }
+
+    /// Takes the relay's receipt: the transactions leave the outbox, what was refused goes to quarantine, and the cursor
+    /// moves, in one commit.
+    pub fn acknowledge(
+        &mut self,
+        from: u64,
+        through: u64,
+        refused: &[Refused],
+        cursor: Option<Cursor>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = Txn::new(&*self.disk);
+        let mut state = self.state.clone();
+        let reasons: BTreeMap<u32, &Refusal> = refused.iter().map(|each| (each.index, &each.reason)).collect();
+        let mut index = 0;
+        for (number, row) in self.outbox_rows(from, through, usize::MAX)? {
+            for change in &row.changes {
+                if let Some(reason) = reasons.get(&index) {
+                    let record = RecordId::new(&change.collection, &change.key)?;
+                    let bytes = change.bytes.clone();
+                    self.set_aside(&mut tx, &mut state, &record, (*reason).clone(), true, bytes, now)?;
+                }
+                index += 1;
+            }
+            state.pending = state.pending.saturating_sub(row.edits);
+            tx.remove(keys::outbox(number));
+        }
+        if let Some(cursor) = cursor {
+            state.cursor = Some((cursor.epoch.0, cursor.through.0));
+        }
+        put_row(&mut tx, keys::state(), &state)?;
+        self.finish(tx)?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Puts whole records into the outbox again, for a relay that lacks them. Idempotent there.
+    pub fn offer(&mut self, records: &[RecordId]) -> Result<(), StoreError> {
+        let mut tx = Txn::new(&*self.disk);
+        let mut state = self.state.clone();
+        for record in records {
+            let draft = self.open_draft(record)?;
+            let changes = draft.document()?.changes();
+            let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
+            let mut lineage = Lineage::default();
+            for (place, chunk) in changes.chunks(PUSH_CHANGES).enumerate() {
+                let mut row = OutboxRow { edits: u64::from(place == 0), changes: Vec::new() };
+                for change in chunk {
+                    row.changes.push(super::local::sent(record, change, &lineage));
+                    lineage.extend(change, crate::id::LogSeq(0));
+                }
+                put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
+                state.outbox_next += 1;
+                state.pending += row.edits;
+            }
+        }
+        put_row(&mut tx, keys::state(), &state)?;
+        self.finish(tx)?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Of a transaction, moves the changes of `held` records to quarantine and returns the rest.
+    pub(super) fn hold_back(
+        &self,
+        tx: &mut Txn<'_>,
+        state: &mut super::StateRow,
+        row: OutboxRow,
+        held: &BTreeSet<RecordId>,
+        now: Timestamp,
+    ) -> Result<OutboxRow, StoreError> {
+        if held.is_empty() {
+            return Ok(row);
+        }
+        let mut rest = OutboxRow { edits: row.edits - held.len() as u64, changes: Vec::new() };
+        for change in row.changes {
+            let record = RecordId::new(&change.collection, &change.key)?;
+            match held.contains(&record) {
+                true => self.set_aside(tx, state, &record, Refusal::Waits, true, change.bytes, now)?,
+                false => rest.changes.push(change),
+            }
+        }
+        Ok(rest)
+    }
+
+    fn outbox_rows(&self, from: u64, through: u64, rows_max: usize) -> Result<Vec<(u64, OutboxRow)>, StoreError> {
+        let rows = txn::scan(&*self.disk, &keys::outbox(from), &keys::outbox(through + 1), rows_max)?;
+        rows.into_iter().map(|(key, bytes)| Ok((keys::number_of(&key)?, codec::decode(&bytes)?))).collect()
+    }
+}
+
+fn item(sent: &SentChange) -> Result<Item, StoreError> {
+    let damaged = |what: String| StoreError::Damaged { what };
+    let record = RecordId::new(&sent.collection, &sent.key)?;
+    let change = Change::parse(&sent.bytes).map_err(|fault| damaged(format!("the outbox of {record}: {fault}")))?;
+    let deps = sent.deps.iter().map(|(actor, seq)| Some((ActorId::from_bytes(actor)?, *seq)));
+    let deps = deps.collect::<Option<Vec<_>>>().ok_or_else(|| damaged(format!("the outbox of {record}")))?;
+    Ok(Item { record, change, deps })
+}

@@ -1,0 +1,152 @@
+//! Changes from the relay: one atomic, flushed commit of changes, views, digests and cursor. Must not know the session.
+
+use super::draft::{Draft, Drafts};
+use super::{Store, StoreError, keys, put_row};
+use crate::change::Change;
+use crate::disk::txn::Txn;
+use crate::gate::{Admission, Refusal};
+use crate::id::{Cursor, RecordId};
+use crate::record::Document;
+use crate::time::Timestamp;
+use crate::wire::Batch;
+use std::collections::BTreeMap;
+
+/// What a commit of the relay's changes did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// The records it changed.
+    pub changed: Vec<RecordId>,
+}
+
+/// Changes on their way into one record.
+#[derive(Default)]
+struct Incoming {
+    admitted: Vec<Change>,
+    refused: Vec<(Refusal, Vec<u8>)>,
+}
+
+impl Store {
+    /// Takes batches in order and moves the cursor, all in one commit. A change that is refused is set aside with the
+    /// later ones of its record; the rest flows on. `Unclear` when a batch does not come out as its author made it.
+    pub fn apply_remote(
+        &mut self,
+        batches: &[Vec<u8>],
+        cursor: Option<Cursor>,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let mut drafts = Drafts::new();
+        let mut incoming: BTreeMap<RecordId, Incoming> = BTreeMap::new();
+        for bytes in batches {
+            self.admit(&Batch::decode(bytes)?, &mut drafts, &mut incoming)?;
+        }
+        let mut tx = Txn::new(&*self.disk);
+        let mut state = self.state.clone();
+        let mut collections = BTreeMap::new();
+        let mut applied = Applied::default();
+        for (record, Incoming { admitted, mut refused }) in incoming {
+            let draft = drafts.remove(&record);
+            if let (Some(draft), false) = (draft, admitted.is_empty()) {
+                let (draft, document, broken) = self.merge(&record, draft, &admitted)?;
+                refused.splice(0..0, broken);
+                if let Some((draft, document)) = draft.zip(document) {
+                    self.write_draft(&mut tx, &mut collections, &record, draft, &document)?;
+                    applied.changed.push(record.clone());
+                }
+            }
+            for (reason, bytes) in refused {
+                self.set_aside(&mut tx, &mut state, &record, reason, false, bytes, now)?;
+            }
+        }
+        if let Some(cursor) = cursor {
+            state.cursor = Some((cursor.epoch.0, cursor.through.0));
+        }
+        if state != self.state || !applied.changed.is_empty() {
+            put_row(&mut tx, keys::state(), &state)?;
+            self.write_collections(&mut tx, &collections)?;
+            self.finish(tx)?;
+        }
+        self.state = state;
+        self.collections.extend(collections);
+        Ok(applied)
+    }
+
+    /// Passes a batch through the gate. Lineages of `drafts` are extended by what is admitted.
+    fn admit(
+        &self,
+        batch: &Batch,
+        drafts: &mut Drafts,
+        incoming: &mut BTreeMap<RecordId, Incoming>,
+    ) -> Result<(), StoreError> {
+        let mut failed = None;
+        let unpacked =
+            batch.unpack(&self.settings.workspace, |record, actor, seq| match self.draft(drafts, record) {
+                Ok(draft) => draft.row.lineage.hash_of(actor, seq),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    None
+                }
+            })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if !unpacked.clear {
+            return Err(StoreError::Unclear);
+        }
+        for (record, change) in unpacked.changes {
+            let draft = self.draft(drafts, &record)?;
+            let into = incoming.entry(record).or_default();
+            match change {
+                Err(reason) => into.refused.push((reason, Vec::new())),
+                Ok(change) => match draft.row.lineage.check(&draft.id, &change) {
+                    Ok(Admission::Known) => {}
+                    Ok(Admission::New) => {
+                        draft.extend(&change);
+                        into.admitted.push(change);
+                    }
+                    Err(reason) => {
+                        let behind = !into.refused.is_empty() && reason == Refusal::MissingDeps;
+                        let reason = if behind { Refusal::Waits } else { reason };
+                        into.refused.push((reason, change.bytes().to_vec()));
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges admitted changes into their document, all at once; one by one when that fails, to find the culprit.
+    #[expect(clippy::type_complexity, reason = "the record as far as it could be merged, and what could not")]
+    fn merge(
+        &self,
+        record: &RecordId,
+        draft: Draft,
+        admitted: &[Change],
+    ) -> Result<(Option<Draft>, Option<Document>, Vec<(Refusal, Vec<u8>)>), StoreError> {
+        let fresh = self.open_draft(record)?;
+        let base = fresh.document()?;
+        let mut document = base.clone();
+        if document.merge(admitted, &draft.row.lineage.heads()).is_ok() {
+            return Ok((Some(draft), Some(document), Vec::new()));
+        }
+        let (mut draft, mut document, mut broken, mut any) = (fresh, base, Vec::new(), false);
+        for change in admitted {
+            let mut tried = draft.clone();
+            let reason = match draft.row.lineage.check(&draft.id, change) {
+                Ok(Admission::Known) => continue,
+                Ok(Admission::New) => {
+                    tried.extend(change);
+                    match document.merge(std::slice::from_ref(change), &tried.row.lineage.heads()) {
+                        Ok(()) => {
+                            (draft, any) = (tried, true);
+                            continue;
+                        }
+                        Err(_) => Refusal::Poison,
+                    }
+                }
+                Err(_) => Refusal::Waits,
+            };
+            broken.push((reason, change.bytes().to_vec()));
+        }
+        Ok((any.then_some(draft), any.then_some(document), broken))
+    }
+}

@@ -1,0 +1,247 @@
+//! The messages of protocol `comptoir.v1`, one to a binary WebSocket frame: a version byte and a bincode value.
+//! Must not know what a batch holds.
+
+use crate::codec::{self, CodecError, Decode, Encode, Versioned};
+use crate::gate::Refusal;
+use crate::id::{Cursor, DeviceId, LogEpoch, LogSeq};
+
+/// The WebSocket subprotocol.
+pub const SUBPROTOCOL: &str = "comptoir.v1";
+/// The longest frame either side sends or takes, in bytes.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// The pushed bytes a device may have unacknowledged.
+pub const PUSH_WINDOW_BYTES: u64 = 4 << 20;
+/// The pushes a device may have unacknowledged.
+pub const PUSHES_MAX: usize = 64;
+/// The entry bytes a relay may send before the device says it has stored them.
+pub const PULL_WINDOW_BYTES: u64 = 4 << 20;
+/// The longest token, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+/// The most documents asked for in one message.
+pub const WANTED_MAX: usize = 1024;
+
+/// What a token allows. Each role may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Role {
+    /// Pull only.
+    Reader,
+    /// Pull and push.
+    Editor,
+    /// Pull, push and manage the workspace.
+    Admin,
+}
+
+/// The first message of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// The workspace's name.
+    pub workspace: String,
+    /// Which installation.
+    pub device: [u8; 16],
+    /// What people call it.
+    pub device_name: String,
+    /// The signed token, or empty.
+    pub token: String,
+    /// Where the device is: the log's epoch and the last entry it has. Without one, it begins at the first.
+    pub cursor: Option<([u8; 16], u64)>,
+    /// The entry bytes the relay may send before the device gives credit; 0 for a device that only pushes.
+    pub credit_bytes: u64,
+}
+
+impl Hello {
+    /// The device's position, typed.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.cursor.map(|(epoch, through)| Cursor { epoch: LogEpoch(epoch), through: LogSeq(through) })
+    }
+
+    /// The device's id, typed.
+    pub fn device(&self) -> DeviceId {
+        DeviceId(self.device)
+    }
+}
+
+/// The relay's answer to a hello it accepts. When the device's cursor is of this epoch and not past the tail, or
+/// absent, the relay goes on with entries; else it waits for the device to reconcile.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Welcome {
+    /// The log's identity.
+    pub epoch: [u8; 16],
+    /// The last entry.
+    pub tail: u64,
+    /// The digest of all records at the tail.
+    pub digest: [u8; 32],
+    /// What the token allows.
+    pub role: Role,
+}
+
+/// Why the relay ends a session. A closed list.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+pub enum Denial {
+    /// No token was sent.
+    #[error(
+        "the relay asks for a token: get one with `comptoir-relay token create` and give it to `comptoir init --token`"
+    )]
+    TokenMissing,
+    /// Not signed by this relay, or not readable.
+    #[error("the relay does not accept this token: ask for a new one")]
+    TokenInvalid,
+    /// Past its time.
+    #[error("the token has expired: ask for a new one")]
+    TokenExpired,
+    /// Made for another workspace.
+    #[error("the token is for another workspace: check the workspace's name or ask for a token of this one")]
+    WrongWorkspace,
+    /// The first message was not a hello, or a later one was out of place.
+    #[error("the relay did not expect this message: upgrade the older side")]
+    OutOfTurn,
+    /// A frame that is no message.
+    #[error("the relay could not read a message ({0}): upgrade the older side")]
+    Unreadable(String),
+    /// Over one of the relay's limits.
+    #[error("over the relay's limit of {limit_max} {limit}: send less, or ask the relay's operator")]
+    OverLimit {
+        /// Which limit, with its unit.
+        limit: String,
+        /// The limit.
+        limit_max: u64,
+    },
+    /// The relay cannot write now.
+    #[error("the relay cannot store anything at the moment: it will be tried again")]
+    Unavailable,
+    /// The relay is stopping.
+    #[error("the relay is shutting down: it will be tried again")]
+    ShuttingDown,
+}
+
+/// A refused change of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Refused {
+    /// The change's place in its batch, from 0.
+    pub index: u32,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// The relay's receipt for a push: everything in it but what was refused is durable there.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Ack {
+    /// The push's number, as the device gave it.
+    pub push: u64,
+    /// Set when the device now has every entry through this one: its cursor moves here.
+    pub through: Option<u64>,
+    /// The digest of all records, when `through` is the tail.
+    pub digest: Option<[u8; 32]>,
+    /// What was set aside.
+    pub refused: Vec<Refused>,
+}
+
+/// Log entries in order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Entries {
+    /// Batches, as their authors pushed them.
+    pub batches: Vec<Vec<u8>>,
+    /// The device's cursor once it has stored them.
+    pub through: u64,
+    /// The digest of all records, when `through` is the tail.
+    pub digest: Option<[u8; 32]>,
+}
+
+/// What a device says.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum FromDevice {
+    /// First of all.
+    Hello(Hello),
+    /// Changes, to be stored and acknowledged.
+    Push {
+        /// Counts up from 1 in a session.
+        push: u64,
+        /// See [`super::batch`].
+        batch: Vec<u8>,
+    },
+    /// The device has stored so many entry bytes more.
+    Credit {
+        /// How many.
+        bytes: u64,
+    },
+    /// A step of set reconciliation; the first one pauses the entries.
+    Reconcile {
+        /// A message of the negentropy protocol, version 1.
+        payload: Vec<u8>,
+    },
+    /// Documents the device lacks, by their leaves.
+    Want {
+        /// Leaves, [`WANTED_MAX`] at most.
+        leaves: Vec<[u8; 32]>,
+        /// Whether these are the last: then the entries go on.
+        last: bool,
+    },
+}
+
+/// What the relay says.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum FromRelay {
+    /// The hello was accepted.
+    Welcome(Welcome),
+    /// The session ends, for this reason.
+    Denied(Denial),
+    /// A push is durable.
+    Ack(Ack),
+    /// A push did not give the hashes its author computed: send it again with every hash spelled out.
+    Unclear {
+        /// The push's number.
+        push: u64,
+    },
+    /// What others wrote.
+    Entries(Entries),
+    /// A step of set reconciliation.
+    Reconcile {
+        /// A message of the negentropy protocol, version 1.
+        payload: Vec<u8>,
+    },
+    /// Whole documents that were wanted, every hash spelled out.
+    Records {
+        /// See [`super::batch`].
+        batch: Vec<u8>,
+    },
+    /// All that was wanted has been sent: the device now has every entry through this one.
+    Reconciled {
+        /// The cursor.
+        through: u64,
+        /// The digest of all records there.
+        digest: [u8; 32],
+    },
+}
+
+impl Versioned for FromDevice {
+    const WHAT: &'static str = "a device's message";
+    const VERSION: u8 = 1;
+}
+
+impl Versioned for FromRelay {
+    const WHAT: &'static str = "a relay's message";
+    const VERSION: u8 = 1;
+}
+
+impl FromDevice {
+    /// The frame.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self)
+    }
+
+    /// The message that a frame is.
+    pub fn decode(frame: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(frame)
+    }
+}
+
+impl FromRelay {
+    /// The frame.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self)
+    }
+
+    /// The message that a frame is.
+    pub fn decode(frame: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(frame)
+    }
+}
