@@ -5,6 +5,8 @@
 //! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` ·
 //! `store session event` · `engine`.
 
+#![deny(clippy::unwrap_used, clippy::expect_used)]
+
 pub mod change;
 pub mod codec;
 pub mod digest;

@@ -1,0 +1,127 @@
+//! The newest commit, as a number and a chained checksum, and the file that remembers it outside sled. Must not know sled.
+
+use super::io_error;
+use crate::disk::{Batch, DiskError};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+const COMMIT_VERSION: u8 = 1;
+const COMMIT_BYTES: usize = 17;
+/// Each slot has a page of its own, so that a torn write spoils one at most.
+const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+const SLOT_BYTES: usize = 64;
+/// The mark is only a lower bound, so its file is synced once in so many commits.
+const MARK_SYNC_COMMITS: u64 = 64;
+
+/// How many batches were applied, and a checksum chained over all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub(super) number: u64,
+    pub(super) chain: u32,
+}
+
+impl Commit {
+    pub(super) fn next(self, batch: &Batch) -> Self {
+        let number = self.number + 1;
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.chain);
+        hasher.update(&number.to_le_bytes());
+        for (key, value) in &batch.rows {
+            hasher.update(&(key.len() as u32).to_le_bytes());
+            hasher.update(key);
+            // A removal is told from an empty value by a length no value has.
+            hasher.update(&value.as_ref().map_or(u32::MAX, |value| value.len() as u32).to_le_bytes());
+            hasher.update(value.as_deref().unwrap_or_default());
+        }
+        Self { number, chain: hasher.finalize() }
+    }
+
+    pub(super) fn encode(self) -> [u8; COMMIT_BYTES] {
+        let mut bytes = [0; COMMIT_BYTES];
+        bytes[0] = COMMIT_VERSION;
+        bytes[1..9].copy_from_slice(&self.number.to_le_bytes());
+        bytes[9..13].copy_from_slice(&self.chain.to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[..13]);
+        bytes[13..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; COMMIT_BYTES] = bytes.try_into().ok()?;
+        let number = u64::from_le_bytes(bytes[1..9].try_into().ok()?);
+        let chain = u32::from_le_bytes(bytes[9..13].try_into().ok()?);
+        let commit = Self { number, chain };
+        (commit.encode() == bytes).then_some(commit)
+    }
+}
+
+/// The file that remembers the newest durable commit outside sled.
+pub(super) struct Mark {
+    file: File,
+    marked: Commit,
+    synced: Commit,
+    slot: usize,
+}
+
+impl Mark {
+    /// Opens or makes the mark of a store whose newest commit is `newest`, and moves it there.
+    pub(super) fn open(path: &Path, newest: Commit) -> Result<Self, DiskError> {
+        let io = |error| io_error("opening the mark", &error);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        let slots = SLOT_OFFSETS.map(|offset| {
+            let slot = bytes.get(offset as usize..)?.get(..COMMIT_BYTES)?;
+            Commit::decode(slot)
+        });
+        let (slot, marked) = match slots {
+            [Some(first), Some(second)] if second.number > first.number => (1, second),
+            [Some(first), _] => (0, first),
+            [None, Some(second)] => (1, second),
+            [None, None] => (1, Commit::default()),
+        };
+        if newest.number < marked.number {
+            let what = format!("the newest writes are gone: {} of {} commits left", newest.number, marked.number);
+            return Err(DiskError::Damaged { what });
+        }
+        if newest.number == marked.number && newest.chain != marked.chain {
+            let what = format!("commit {} is another one than was saved", newest.number);
+            return Err(DiskError::Damaged { what });
+        }
+        let mut mark = Self { file, marked, synced: marked, slot };
+        mark.write(newest).and_then(|()| mark.sync()).map_err(io)?;
+        Ok(mark)
+    }
+
+    pub(super) fn advance(&mut self, reached: Commit) -> io::Result<()> {
+        // Of two flushes at once, the later one may have been here first.
+        if reached.number <= self.marked.number {
+            return Ok(());
+        }
+        self.write(reached)?;
+        if reached.number - self.synced.number >= MARK_SYNC_COMMITS { self.sync() } else { Ok(()) }
+    }
+
+    fn write(&mut self, commit: Commit) -> io::Result<()> {
+        let mut slot = [0; SLOT_BYTES];
+        slot[..COMMIT_BYTES].copy_from_slice(&commit.encode());
+        self.slot = 1 - self.slot;
+        self.file.seek(SeekFrom::Start(SLOT_OFFSETS[self.slot]))?;
+        self.file.write_all(&slot)?;
+        self.marked = commit;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.synced = self.marked;
+        Ok(())
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // A mark that stays behind is still a lower bound.
+        let _ = self.sync();
+    }
+}
