@@ -7,6 +7,7 @@ mod local;
 mod outbox;
 mod quarantine;
 mod read;
+mod reauthor;
 mod remote;
 mod rows;
 
@@ -83,6 +84,16 @@ pub enum StoreError {
     /// A batch's changes do not come out as their author made them: this history differs from the relay's.
     #[error("the relay's history differs from this device's: both are being compared")]
     Unclear,
+    /// The relay holds another change under a name this store has used: the store was rolled back or copied.
+    #[error("{record} has two different changes under one author and number: this store was rolled back or copied")]
+    Forked {
+        /// Whose change.
+        record: RecordId,
+        /// The author both claim.
+        actor: ActorId,
+        /// The number both claim.
+        seq: u64,
+    },
     /// A name breaks its rules.
     #[error(transparent)]
     Name(#[from] NameError),

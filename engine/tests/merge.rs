@@ -4,7 +4,7 @@ use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::Style;
-use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, Value, WorkspaceId};
+use comptoir_engine::{FieldEdit, RecordId, Settings, StoreError, Timestamp, Value, WorkspaceId};
 use rand::SeedableRng;
 
 const NOW: Timestamp = Timestamp { unix_ms: 1_700_000_000_000 };
@@ -186,4 +186,32 @@ fn a_long_history_is_compacted_and_loads_again() {
     }
     exchange(&mut a, &mut b);
     assert_eq!(shown(&b), r#"{"price":99,"stock":100}"#);
+}
+
+#[test]
+fn a_rolled_back_store_makes_its_newest_edits_again_under_a_fresh_actor() {
+    // The same seed: the same actor, as in a virtual machine set back to an earlier moment.
+    let (mut log, mut before, mut after) = (store(9), store(1), store(1));
+    edit(&mut before, set(r#"{"name":"Tea","stock":10,"tags":["a"]}"#));
+    edit(&mut after, set(r#"{"name":"Tea","stock":10,"tags":["a"]}"#));
+    edit(&mut before, increment("stock", -1));
+    send(&before, &mut log);
+    edit(&mut after, set(r#"{"price":5,"tags":["a","b"]}"#));
+    edit(&mut after, increment("stock", -2));
+    let theirs = log_batch(&before);
+    let error = after.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap_err();
+    let StoreError::Forked { record, actor, seq } = error else { panic!("{error}") };
+    after.reauthor(&record, &actor, seq).unwrap();
+    after.apply_remote(&[theirs], None, NOW).unwrap();
+    send(&after, &mut log);
+    assert_eq!((after.digest(), after.quarantined()), (log.digest(), 0));
+    assert_eq!(shown(&log), r#"{"name":"Tea","price":5,"stock":7,"tags":["a","b"]}"#);
+    edit(&mut after, increment("stock", -1));
+    send(&after, &mut log);
+    assert_eq!(after.digest(), log.digest());
+}
+
+/// Everything a store ever made, with every hash spelled out.
+fn log_batch(store: &Store) -> Vec<u8> {
+    store.outgoing(0, Style::Explicit).unwrap().unwrap().batch
 }

@@ -25,6 +25,12 @@ impl Engine {
         match done {
             Err(StoreError::Batch(fault)) => self.hang_up(format!("the relay sent something unreadable: {fault}")),
             Err(StoreError::Unclear) => self.compare(),
+            Err(StoreError::Forked { record, actor, seq }) => {
+                self.store.reauthor(&record, &actor, seq)?;
+                self.hang_up(
+                    "this store was rolled back or copied: its newest edits go on under a new author".to_owned(),
+                )
+            }
             Err(error) => Err(error),
             Ok(()) => self.settle(now),
         }
@@ -69,6 +75,9 @@ impl Engine {
         let Some(sent) = self.session.handle_ack(ack.push) else {
             return self.hang_up("the relay acknowledged what was not sent".to_owned());
         };
+        if let Some(forked) = self.store.forked(sent.from, sent.through, &ack.refused)? {
+            return Err(forked);
+        }
         let cursor = ack.through.map(|seq| Cursor { epoch: self.session.epoch(), through: LogSeq(seq) });
         self.store.acknowledge(sent.from, sent.through, &ack.refused, cursor, now.wall)?;
         if let Some(seq) = ack.through {

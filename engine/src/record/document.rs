@@ -1,7 +1,10 @@
 //! One record's Automerge document: load, edit, merge, save. Must not know storage, the wire or JSON.
 
 mod read;
+mod reauthor;
 mod write;
+
+pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};
 use super::view::View;

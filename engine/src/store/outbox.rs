@@ -70,6 +70,18 @@ impl Store {
         Ok(batch::pack(&items, style)?)
     }
 
+    /// The first of the refused changes that shows this store to be rolled back or copied, as the error it is.
+    pub fn forked(&self, from: u64, through: u64, refused: &[Refused]) -> Result<Option<StoreError>, StoreError> {
+        let Some(index) = refused.iter().find(|each| each.reason == Refusal::Forked).map(|each| each.index) else {
+            return Ok(None);
+        };
+        let rows = self.outbox_rows(from, through, usize::MAX)?;
+        let Some(sent) = rows.iter().flat_map(|(_, row)| &row.changes).nth(index as usize) else { return Ok(None) };
+        let Item { record, change, .. } = item(sent)?;
+        let (actor, seq) = (change.parts().actor.clone(), change.parts().seq);
+        Ok((!actor.is_derived()).then_some(StoreError::Forked { record, actor, seq }))
+    }
+
     /// Takes the relay's receipt: the transactions leave the outbox, what was refused goes to quarantine, and the cursor
     /// moves, in one commit.
     pub fn acknowledge(

@@ -94,7 +94,7 @@ impl Store {
         }
         for (record, change) in unpacked.changes {
             let draft = self.draft(drafts, &record)?;
-            let into = incoming.entry(record).or_default();
+            let into = incoming.entry(record.clone()).or_default();
             match change {
                 Err(reason) => into.refused.push((reason, Vec::new())),
                 Ok(change) => match draft.row.lineage.check(&draft.id, &change) {
@@ -102,6 +102,10 @@ impl Store {
                     Ok(Admission::New) => {
                         draft.extend(&change);
                         into.admitted.push(change);
+                    }
+                    Err(Refusal::Forked) if self.is_forked(&record, &change.parts().actor, change.parts().seq)? => {
+                        let (actor, seq) = (change.parts().actor.clone(), change.parts().seq);
+                        return Err(StoreError::Forked { record, actor, seq });
                     }
                     Err(reason) => {
                         let behind = !into.refused.is_empty() && reason == Refusal::MissingDeps;

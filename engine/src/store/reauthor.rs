@@ -1,0 +1,128 @@
+//! When the relay holds other changes under this store's actor and numbers: the store was rolled back or copied in a way
+//! its marker could not show. What was made here since is made again under a fresh actor, in one commit. Must not know
+//! how that was found out.
+
+use super::draft::Draft;
+use super::local::sent;
+use super::rows::{IdentityRow, OutboxRow, SentChange};
+use super::{Store, StoreError, keys, put_row, read_row};
+use crate::change::Change;
+use crate::codec;
+use crate::disk::txn::{self, Txn};
+use crate::gate::Lineage;
+use crate::id::{ActorId, ChangeHash, LogSeq, RecordId};
+use crate::record::Document;
+use crate::record::document::reauthor;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Store {
+    /// Whether the change of `actor` with this number is this store's own and not yet acknowledged: then another one
+    /// under the same name means that this store was rolled back or copied.
+    pub(super) fn is_forked(&self, record: &RecordId, actor: &ActorId, seq: u64) -> Result<bool, StoreError> {
+        let Some(hash) = self.open_draft(record)?.row.lineage.hash_of(actor, seq) else { return Ok(false) };
+        Ok(!actor.is_derived() && self.unacknowledged(record)?.contains(&hash))
+    }
+
+    /// Makes the record's unacknowledged changes by `actor` from number `seq` on again, under a fresh actor.
+    pub fn reauthor(&mut self, record: &RecordId, actor: &ActorId, seq: u64) -> Result<(), StoreError> {
+        let draft = self.open_draft(record)?;
+        let changes = draft.document()?.changes();
+        let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
+        let unacknowledged = self.unacknowledged(record)?;
+        let moves = |change: &&Change| {
+            let parts = change.parts();
+            parts.actor == *actor && parts.seq >= seq && unacknowledged.contains(&change.hash())
+        };
+        let (old, kept): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(moves);
+        let Some(first) = old.first() else { return Ok(()) };
+        let fresh = if *actor == self.actor { successor(&self.actor, &first.hash()) } else { self.actor.clone() };
+        let mut lineage = Lineage::default();
+        kept.iter().for_each(|change| lineage.extend(change, LogSeq(0)));
+        let new = reauthor(&old, &fresh, lineage.last_seq(&fresh) + 1)?;
+        let mut replaced: BTreeMap<ChangeHash, SentChange> = BTreeMap::new();
+        for (old, new) in old.iter().zip(&new) {
+            replaced.insert(old.hash(), sent(record, new, &lineage));
+            lineage.extend(new, LogSeq(0));
+        }
+        self.replace(record, draft, lineage, kept, &new, &fresh, &replaced)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one commit of everything that was made again")]
+    fn replace(
+        &mut self,
+        record: &RecordId,
+        mut draft: Draft,
+        lineage: Lineage,
+        kept: Vec<&Change>,
+        new: &[Change],
+        fresh: &ActorId,
+        replaced: &BTreeMap<ChangeHash, SentChange>,
+    ) -> Result<(), StoreError> {
+        draft.row.lineage = lineage;
+        draft.row.tail = kept.into_iter().chain(new).map(|change| change.bytes().to_vec()).collect();
+        draft.row.snapshot.clear();
+        let document = Document::load(draft.id, &[], draft.row.tail.iter().map(Vec::as_slice))?;
+        let mut tx = Txn::new(&*self.disk);
+        let mut collections = BTreeMap::new();
+        self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
+        self.write_collections(&mut tx, &collections)?;
+        for (number, mut row) in self.outbox_of(record)? {
+            for change in &mut row.changes {
+                if let Some(again) = hash_of(change).and_then(|hash| replaced.get(&hash)) {
+                    *change = again.clone();
+                }
+            }
+            put_row(&mut tx, keys::outbox(number), &row)?;
+        }
+        let known = read_row::<IdentityRow>(&*self.disk, &keys::identity())?;
+        let mut identity = known.ok_or_else(|| StoreError::Damaged { what: "the identity is missing".to_owned() })?;
+        if let Ok(bytes) = fresh.as_bytes().try_into() {
+            identity.actor = bytes;
+        }
+        put_row(&mut tx, keys::identity(), &identity)?;
+        self.finish(tx)?;
+        self.actor = fresh.clone();
+        self.collections.extend(collections);
+        Ok(())
+    }
+
+    fn unacknowledged(&self, record: &RecordId) -> Result<BTreeSet<ChangeHash>, StoreError> {
+        let rows = self.outbox_of(record)?;
+        let of_record = |change: &SentChange| is_of(change, record).then(|| hash_of(change)).flatten();
+        Ok(rows.iter().flat_map(|(_, row)| row.changes.iter().filter_map(of_record)).collect())
+    }
+
+    /// The outbox rows that hold changes of a record.
+    fn outbox_of(&self, record: &RecordId) -> Result<Vec<(u64, OutboxRow)>, StoreError> {
+        let mut rows = Vec::new();
+        for (key, bytes) in txn::scan(&*self.disk, &keys::outbox(0), &keys::outbox(u64::MAX), usize::MAX)? {
+            let row: OutboxRow = codec::decode(&bytes)?;
+            if row.changes.iter().any(|change| is_of(change, record)) {
+                rows.push((keys::number_of(&key)?, row));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn is_of(change: &SentChange, record: &RecordId) -> bool {
+    change.collection == record.collection.as_str() && change.key == record.key.as_str()
+}
+
+fn hash_of(change: &SentChange) -> Option<ChangeHash> {
+    Change::parse(&change.bytes).ok().map(|change| change.hash())
+}
+
+/// The actor after one that was found forked at `change`. The two branches have different changes there, so each gets an
+/// actor of its own, without drawing one.
+fn successor(actor: &ActorId, change: &ChangeHash) -> ActorId {
+    let mut hash = Sha256::new();
+    hash.update(b"comptoir.successor.1");
+    hash.update(actor.as_bytes());
+    hash.update(change.0);
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut bytes = [0; crate::id::ACTOR_BYTES];
+    bytes.copy_from_slice(&digest[..crate::id::ACTOR_BYTES]);
+    ActorId::ordinary(bytes)
+}
