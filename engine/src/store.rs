@@ -127,16 +127,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes a store in an empty disk. `identity` is the disk's marker, so that a copy is noticed.
+    /// Makes a store in an empty disk, or opens and configures the one that is there. `identity` is the disk's marker, so
+    /// that a copy is noticed. Errors: `OtherWorkspace` when the store that is there belongs to another.
     pub fn create(
         disk: Box<dyn Disk>,
         identity: &str,
         settings: Settings,
         rng: &mut dyn rand::Rng,
     ) -> Result<Self, StoreError> {
-        if let Some(row) = read_row::<SettingsRow>(&*disk, &keys::settings())? {
-            let found = row.settings()?.workspace;
-            return Err(StoreError::OtherWorkspace { found, wanted: settings.workspace });
+        if txn::read(&*disk, &keys::settings())?.is_some() {
+            let mut store = Self::open(disk, identity, rng)?;
+            store.configure(settings)?;
+            return Ok(store);
         }
         let mut tx = Txn::new(&*disk);
         put_row(&mut tx, keys::settings(), &SettingsRow::from(&settings))?;

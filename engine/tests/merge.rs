@@ -108,6 +108,14 @@ fn a_write_that_changes_nothing_makes_no_change() {
 }
 
 #[test]
+fn a_record_without_fields_exists() {
+    let mut a = store(1);
+    assert_eq!(edit(&mut a, set("{}")), 1);
+    assert_eq!(shown(&a), "{}");
+    assert_eq!(edit(&mut a, set("{}")), 0);
+}
+
+#[test]
 fn the_same_row_imported_twice_is_one_change() {
     let (mut a, mut b) = (store(1), store(2));
     let row = r#"{"id":"tea","tags":["hot","green"],"supplier":{"name":"Ann"}}"#;

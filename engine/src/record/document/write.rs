@@ -23,6 +23,7 @@ pub(super) fn edit(
     time_s: i64,
     edits: &[FieldEdit],
 ) -> Result<(Document, Vec<Change>), EditError> {
+    let fresh = document.doc.is_empty();
     let mut changes = plant(&mut document, edits)?;
     document.doc.set_actor(actor.as_bytes().into());
     let mut tx = document.doc.transaction();
@@ -31,6 +32,9 @@ pub(super) fn edit(
             tx.rollback();
             return Err(error);
         }
+    }
+    if fresh && matches!(edits, [FieldEdit::Set(_)]) {
+        begin(&mut tx)?;
     }
     if tx.pending_ops() == 0 {
         tx.rollback();
@@ -49,14 +53,19 @@ pub(super) fn import(mut document: Document, fields: &Fields) -> Result<(Documen
     scratch.doc.set_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
     let mut tx = scratch.doc.transaction();
     step(&mut tx, &edits[0])?;
-    if tx.pending_ops() == 0 {
-        // A record without fields exists by the undoing of a deletion that never was.
-        tx.put(ROOT, DELETED, true)?;
-        tx.delete(ROOT, DELETED)?;
-    }
+    begin(&mut tx)?;
     tx.commit_with(CommitOptions::default().with_time(0));
     changes.push(derive(&mut document, last_change(&scratch.doc)?)?);
     Ok((document, changes))
+}
+
+/// A record without fields exists by the undoing of a deletion that never was.
+fn begin(tx: &mut Transaction<'_>) -> Result<(), EditError> {
+    if tx.pending_ops() == 0 {
+        tx.put(ROOT, DELETED, true)?;
+        tx.delete(ROOT, DELETED)?;
+    }
+    Ok(())
 }
 
 fn last_change(doc: &Automerge) -> Result<Change, EditError> {
