@@ -1,1 +1,46 @@
-//! Placeholder.
+//! Comptoir's SDK: a shop's records on this device, usable without a network, merged with every other device's through
+//! a relay.
+//!
+//! ```no_run
+//! use comptoir::{Comptoir, Mode, Settings, WorkspaceId, json};
+//! use std::{path::Path, time::Duration};
+//!
+//! # async fn example() -> Result<(), comptoir::Error> {
+//! let shop = Comptoir::init(
+//!     Path::new("till"),
+//!     Settings {
+//!         workspace: WorkspaceId::new("corner-shop")?,
+//!         relay: "ws://127.0.0.1:7700".to_owned(),
+//!         token: String::new(),
+//!         device_name: "till".to_owned(),
+//!     },
+//! )
+//! .await?;
+//! shop.put("products", "tea", json::parse(r#"{"name": "Tea", "price_cents": 320}"#)?).await?;
+//! shop.increment("products", "tea", "stock", -3).await?; // durable when it returns, with or without a network
+//! shop.sync_once(Mode::Both, Duration::from_secs(30)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Layers, each using only those before it: `error text` · `socket` · `worker` · `handle` · `cmd`.
+
+#![deny(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod cmd;
+pub mod error;
+pub mod handle;
+mod socket;
+mod text;
+mod worker;
+
+pub use comptoir_engine::record::json;
+pub use comptoir_engine::{
+    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Settings, State, Timestamp, Value, View,
+    WorkspaceId,
+};
+pub use error::Error;
+pub use handle::{Comptoir, Notice, Watch};
+pub use worker::{Status, Traffic};
+
+rust_i18n::i18n!("locales", fallback = "en");

@@ -1,0 +1,34 @@
+//! `comptoir incr`.
+
+use super::output::Output;
+use crate::error::Error;
+use crate::handle::Comptoir;
+use crate::text::{text, text_with};
+use clap::Args;
+use serde_json::json;
+
+#[derive(Args)]
+pub(super) struct Incr {
+    #[arg(help = text("arg.collection"))]
+    collection: String,
+    #[arg(help = text("arg.key"))]
+    key: String,
+    #[arg(help = text("arg.field"))]
+    field: String,
+    #[arg(allow_negative_numbers = true, help = text("arg.by"))]
+    by: i64,
+}
+
+impl Incr {
+    pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
+        let committed = shop.increment(&self.collection, &self.key, &self.field, self.by).await?;
+        let record = format!("{}/{}", self.collection, self.key);
+        let changed = !committed.changed.is_empty();
+        let said = if changed { "said.incr" } else { "said.nothing" };
+        output.say(
+            || text_with(said, &[("record", record.clone())]),
+            || json!({"collection": self.collection, "key": self.key, "changed": changed}),
+        );
+        Ok(())
+    }
+}

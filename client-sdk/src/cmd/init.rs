@@ -1,0 +1,47 @@
+//! `comptoir init`.
+
+use super::Place;
+use super::output::Output;
+use crate::error::Error;
+use crate::handle::Comptoir;
+use crate::text::{text, text_with};
+use clap::Args;
+use comptoir_engine::{Settings, WorkspaceId};
+use serde_json::json;
+
+#[derive(Args)]
+pub(super) struct Init {
+    #[arg(long, help = text("arg.workspace"))]
+    workspace: String,
+    #[arg(long, default_value = "", help = text("arg.relay"))]
+    relay: String,
+    #[arg(long, default_value = "", env = "COMPTOIR_TOKEN", hide_env_values = true, help = text("arg.token"))]
+    token: String,
+    #[arg(long, help = text("arg.device-name"))]
+    device_name: Option<String>,
+}
+
+impl Init {
+    pub(super) async fn run(self, place: &Place, output: &Output) -> Result<(), Error> {
+        if !self.relay.is_empty() && !crate::socket::is_address(&self.relay) {
+            return Err(Error::Address { address: self.relay });
+        }
+        let device_name = self.device_name.or_else(|| std::env::var("HOSTNAME").ok());
+        let settings = Settings {
+            workspace: WorkspaceId::new(&self.workspace)?,
+            relay: self.relay,
+            token: self.token,
+            device_name: device_name.unwrap_or_else(|| "device".to_owned()),
+        };
+        let shop = Comptoir::init(&place.store, settings).await?;
+        let status = shop.status().await?;
+        shop.shut_down().await?;
+        let (workspace, device) = (status.settings.workspace.to_string(), status.device.to_string());
+        let store = place.store.display().to_string();
+        output.say(
+            || text_with("said.init", &[("workspace", workspace.clone()), ("store", store.clone())]),
+            || json!({"workspace": workspace, "device": device, "store": store}),
+        );
+        Ok(())
+    }
+}

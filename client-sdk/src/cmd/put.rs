@@ -1,0 +1,34 @@
+//! `comptoir put`.
+
+use super::output::Output;
+use crate::error::Error;
+use crate::handle::Comptoir;
+use crate::json;
+use crate::text::{text, text_with};
+use clap::Args;
+use serde_json::json as object;
+
+#[derive(Args)]
+pub(super) struct Put {
+    #[arg(help = text("arg.collection"))]
+    collection: String,
+    #[arg(help = text("arg.key"))]
+    key: String,
+    #[arg(value_name = "JSON", help = text("arg.json"))]
+    fields: String,
+}
+
+impl Put {
+    pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
+        let fields = json::parse(&self.fields)?;
+        let committed = shop.put(&self.collection, &self.key, fields).await?;
+        let record = format!("{}/{}", self.collection, self.key);
+        let changed = !committed.changed.is_empty();
+        let said = if changed { "said.put" } else { "said.nothing" };
+        output.say(
+            || text_with(said, &[("record", record.clone())]),
+            || object!({"collection": self.collection, "key": self.key, "changed": changed}),
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! `comptoir sync`.
+
+use super::output::Output;
+use super::status;
+use crate::error::Error;
+use crate::handle::Comptoir;
+use crate::text::{text, text_with};
+use clap::{Args, ValueEnum};
+use comptoir_engine::Mode;
+use jiff::{Span, SpanRelativeTo, Unit};
+use std::time::Duration;
+
+/// Which way changes go.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Way {
+    Push,
+    Pull,
+    Both,
+}
+
+impl From<Way> for Mode {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Push => Self::Push,
+            Way::Pull => Self::Pull,
+            Way::Both => Self::Both,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Sync {
+    #[arg(long, value_enum, default_value = "both", help = text("arg.mode"))]
+    mode: Way,
+    #[arg(long, default_value = "30s", help = text("arg.timeout"))]
+    timeout: String,
+}
+
+impl Sync {
+    pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
+        let timeout = duration(&self.timeout)?;
+        let before = shop.status().await?.engine.pending;
+        let status = shop.sync_once(self.mode.into(), timeout).await?;
+        let values = [
+            ("sent", before.saturating_sub(status.engine.pending).to_string()),
+            ("records", status.engine.total_records.to_string()),
+            ("up", status.traffic.sent_bytes.to_string()),
+            ("down", status.traffic.received_bytes.to_string()),
+        ];
+        output.say(|| text_with("said.sync", &values), || status::object(&status));
+        Ok(())
+    }
+}
+
+/// A time such as `30s` or `15m`.
+pub(super) fn duration(given: &str) -> Result<Duration, Error> {
+    let wrong = || Error::Argument { given: given.to_owned(), wanted: "a time like 30s or 15m" };
+    let span: Span = given.parse().map_err(|_| wrong())?;
+    let seconds = span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).map_err(|_| wrong())?;
+    match (0.001..=1e9).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(wrong()),
+    }
+}

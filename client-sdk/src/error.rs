@@ -1,0 +1,214 @@
+//! The one error of the SDK and the command line, each with a stable code. Must not know how it is shown.
+
+use comptoir_engine::disk::DiskError;
+use comptoir_engine::id::NameError;
+use comptoir_engine::record::json::JsonError;
+use comptoir_engine::{EditError, StoreError};
+use std::path::PathBuf;
+
+/// Why something could not be done. Nothing of it was done, and nothing saved before is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A name breaks its rules.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Not a JSON record.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// There is no such record.
+    #[error("there is no record {record}: check the collection and the key")]
+    NoRecord {
+        /// Its name.
+        record: String,
+    },
+    /// The store was shut down.
+    #[error("the store was shut down: open it again")]
+    ShutDown,
+    /// No relay is set.
+    #[error("this store has no relay to sync with: give it one with `comptoir init --relay`")]
+    NoRelay,
+    /// The relay's address cannot be used.
+    #[error("\"{address}\" is not a relay's address: use ws://HOST:PORT")]
+    Address {
+        /// As given.
+        address: String,
+    },
+    /// The sync did not end well.
+    #[error("not synced: {cause}; everything saved is kept and will be sent next time")]
+    Sync {
+        /// What stood in the way.
+        cause: String,
+    },
+    /// The time ran out.
+    #[error(
+        "not synced within {seconds} s ({pending} edits wait): everything saved is kept and will be sent next time"
+    )]
+    Timeout {
+        /// The time allowed, in seconds.
+        seconds: u64,
+        /// Edits not acknowledged.
+        pending: u64,
+    },
+    /// A file could not be read or written.
+    #[error("the file {path} cannot be used: {cause}; check its path and its permissions")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's words.
+        cause: String,
+    },
+    /// A line of an import is no record.
+    #[error(
+        "line {line} of the import is no record ({cause}): mend it, or pass over such lines with --skip-bad; {saved} records before it are saved"
+    )]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        cause: String,
+        /// Records saved before it.
+        saved: u64,
+    },
+    /// A word of the command line cannot be used.
+    #[error("\"{given}\" is not {wanted}: see --help")]
+    Argument {
+        /// As given.
+        given: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The command line cannot be understood.
+    #[error("{what}: see `comptoir --help`")]
+    Usage {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The demo found a value that should be another.
+    #[error("the demo failed: {what}")]
+    Demo {
+        /// What was found.
+        what: String,
+    },
+}
+
+/// All codes of [`Error::code`].
+pub const CODES: [&str; 29] = [
+    "disk-full",
+    "store-in-use",
+    "newer-format",
+    "not-a-store",
+    "damaged",
+    "disk",
+    "not-initialised",
+    "other-workspace",
+    "deleted",
+    "no-record",
+    "not-number",
+    "edit",
+    "too-large",
+    "name",
+    "history",
+    "json-syntax",
+    "json-not-object",
+    "too-deep",
+    "json-number",
+    "shut-down",
+    "no-relay",
+    "address",
+    "sync",
+    "timeout",
+    "file",
+    "line",
+    "argument",
+    "usage",
+    "demo",
+];
+
+impl Error {
+    /// A stable name for programs and translations.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => store_code(error),
+            Self::Name(_) => "name",
+            Self::Json(JsonError::Syntax { .. }) => "json-syntax",
+            Self::Json(JsonError::NotObject { .. }) => "json-not-object",
+            Self::Json(JsonError::TooDeep) => "too-deep",
+            Self::Json(JsonError::Number { .. }) => "json-number",
+            Self::NoRecord { .. } => "no-record",
+            Self::ShutDown => "shut-down",
+            Self::NoRelay => "no-relay",
+            Self::Address { .. } => "address",
+            Self::Sync { .. } => "sync",
+            Self::Timeout { .. } => "timeout",
+            Self::File { .. } => "file",
+            Self::Line { .. } => "line",
+            Self::Argument { .. } => "argument",
+            Self::Usage { .. } => "usage",
+            Self::Demo { .. } => "demo",
+        }
+    }
+
+    /// What its text speaks of, by name.
+    pub fn args(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Store(error) => store_args(error),
+            Self::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
+            Self::Json(JsonError::Syntax { cause }) => vec![("cause", cause.clone())],
+            Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
+            Self::Json(_) | Self::ShutDown | Self::NoRelay => Vec::new(),
+            Self::NoRecord { record } => vec![("record", record.clone())],
+            Self::Address { address } => vec![("address", address.clone())],
+            Self::Sync { cause } => vec![("cause", cause.clone())],
+            Self::Timeout { seconds, pending } => {
+                vec![("seconds", seconds.to_string()), ("pending", pending.to_string())]
+            }
+            Self::File { path, cause } => vec![("path", path.display().to_string()), ("cause", cause.clone())],
+            Self::Line { line, cause, saved } => {
+                vec![("line", line.to_string()), ("cause", cause.clone()), ("saved", saved.to_string())]
+            }
+            Self::Argument { given, .. } => vec![("given", given.clone())],
+            Self::Usage { what } => vec![("what", what.clone())],
+            Self::Demo { what } => vec![("what", what.clone())],
+        }
+    }
+}
+
+fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
+    match error {
+        StoreError::Disk(DiskError::InUse { path } | DiskError::NotAStore { path }) => {
+            vec![("path", path.display().to_string())]
+        }
+        StoreError::Disk(DiskError::NewerFormat { found, known }) => {
+            vec![("found", found.to_string()), ("known", known.to_string())]
+        }
+        StoreError::OtherWorkspace { found, wanted } => {
+            vec![("found", found.to_string()), ("wanted", wanted.to_string())]
+        }
+        StoreError::Edit { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
+        StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
+        other => vec![("cause", other.to_string())],
+    }
+}
+
+fn store_code(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Disk(DiskError::Full { .. }) => "disk-full",
+        StoreError::Disk(DiskError::InUse { .. }) => "store-in-use",
+        StoreError::Disk(DiskError::NewerFormat { .. }) => "newer-format",
+        StoreError::Disk(DiskError::NotAStore { .. }) => "not-a-store",
+        StoreError::Disk(DiskError::Damaged { .. }) | StoreError::Damaged { .. } => "damaged",
+        StoreError::Disk(_) => "disk",
+        StoreError::NotInitialised => "not-initialised",
+        StoreError::OtherWorkspace { .. } => "other-workspace",
+        StoreError::Edit { error: EditError::Deleted, .. } => "deleted",
+        StoreError::Edit { error: EditError::Absent, .. } => "no-record",
+        StoreError::Edit { error: EditError::NotNumber { .. }, .. } => "not-number",
+        StoreError::Edit { .. } => "edit",
+        StoreError::TooLarge { .. } => "too-large",
+        StoreError::Name(_) => "name",
+        StoreError::Batch(_) | StoreError::Unclear | StoreError::Forked { .. } => "history",
+    }
+}

@@ -1,0 +1,210 @@
+//! The SDK's public face: a cloneable handle to the thread that owns the store. Must not know sockets.
+
+use crate::error::Error;
+use crate::worker::{self, Command, Reply, Status, Telling, Worker};
+use comptoir_engine::{Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, RecordId, Settings, View};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Commands that may wait for the thread.
+const COMMANDS_MAX: usize = 64;
+/// Notices kept for a slow watcher; then it gets one `Refresh`.
+const NOTICES_MAX: usize = 4096;
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A record changed, here or elsewhere.
+    Changed(RecordId),
+    /// More changed than was kept: read again what is shown.
+    Refresh,
+}
+
+/// A stream of notices. Dropping it ends it.
+pub struct Watch {
+    notices: broadcast::Receiver<Notice>,
+}
+
+impl Watch {
+    /// The next notice; `None` when the store is shut down.
+    pub async fn next(&mut self) -> Option<Notice> {
+        match self.notices.recv().await {
+            Ok(notice) => Some(notice),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(Notice::Refresh),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// A store on this device. Clones share it; it is shut down by [`Comptoir::shut_down`] or when the last clone goes.
+#[derive(Clone)]
+pub struct Comptoir {
+    commands: mpsc::Sender<Command>,
+    telling: Telling,
+}
+
+impl Comptoir {
+    /// Makes a store in an empty or new folder, or opens the one there with new settings.
+    pub async fn init(dir: &Path, settings: Settings) -> Result<Self, Error> {
+        Self::start(dir.to_owned(), Some(settings)).await
+    }
+
+    /// Opens the store in a folder. One process at a time.
+    pub async fn open(dir: &Path) -> Result<Self, Error> {
+        Self::start(dir.to_owned(), None).await
+    }
+
+    async fn start(dir: PathBuf, make: Option<Settings>) -> Result<Self, Error> {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let telling = Telling { notices: broadcast::channel(NOTICES_MAX).0, status: watch::channel(None).0 };
+        let (opened, answer) = oneshot::channel();
+        let for_thread = telling.clone();
+        let thread = std::thread::Builder::new().name("comptoir".to_owned());
+        let spawned = thread.spawn(move || {
+            // A store without an identity of its own is nobody's: only `init` makes one.
+            let engine = match make.is_none() && !dir.join("format").exists() {
+                true => Err(comptoir_engine::StoreError::NotInitialised.into()),
+                false => worker::open(&dir, make),
+            };
+            run(dir, engine, for_thread, inbox, opened);
+        });
+        spawned.map_err(|cause| Error::File { path: PathBuf::from("thread"), cause: cause.to_string() })?;
+        answer.await.map_err(|_| Error::ShutDown)??;
+        Ok(Self { commands, telling })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Error::ShutDown)?;
+        answer.await.map_err(|_| Error::ShutDown)?
+    }
+
+    /// Sets the given fields and leaves the rest; makes the record if there is none. Durable when it returns.
+    pub async fn put(&self, collection: &str, key: &str, fields: Fields) -> Result<Committed, Error> {
+        self.edit(collection, key, FieldEdit::Set(fields)).await
+    }
+
+    /// Adds to a counter; concurrent increments all count. Durable when it returns.
+    pub async fn increment(&self, collection: &str, key: &str, field: &str, by: i64) -> Result<Committed, Error> {
+        self.edit(collection, key, FieldEdit::Increment { field: field.to_owned(), by }).await
+    }
+
+    /// Removes a field. Durable when it returns.
+    pub async fn unset(&self, collection: &str, key: &str, field: &str) -> Result<Committed, Error> {
+        self.edit(collection, key, FieldEdit::Unset { field: field.to_owned() }).await
+    }
+
+    /// Marks a record deleted. Durable when it returns.
+    pub async fn delete(&self, collection: &str, key: &str) -> Result<Committed, Error> {
+        self.edit(collection, key, FieldEdit::Delete).await
+    }
+
+    /// Takes the mark of [`Comptoir::delete`] away. Durable when it returns.
+    pub async fn restore(&self, collection: &str, key: &str) -> Result<Committed, Error> {
+        self.edit(collection, key, FieldEdit::Restore).await
+    }
+
+    async fn edit(&self, collection: &str, key: &str, edit: FieldEdit) -> Result<Committed, Error> {
+        self.commit(vec![(RecordId::new(collection, key)?, edit)]).await
+    }
+
+    /// Does all of the edits or none, as one transaction. Durable when it returns.
+    pub async fn commit(&self, edits: Vec<(RecordId, FieldEdit)>) -> Result<Committed, Error> {
+        self.ask(|reply| Command::Commit(edits, reply)).await
+    }
+
+    /// A record, deleted ones too; `None` when there never was one.
+    pub async fn get(&self, collection: &str, key: &str) -> Result<Option<View>, Error> {
+        let record = RecordId::new(collection, key)?;
+        self.ask(|reply| Command::Get(record, reply)).await
+    }
+
+    /// At most `records_max` records after `after`, in order of key, deleted ones too.
+    pub async fn list(
+        &self,
+        collection: &Collection,
+        after: Option<&Key>,
+        records_max: usize,
+    ) -> Result<Vec<(Key, View)>, Error> {
+        self.ask(|reply| Command::List(collection.clone(), after.cloned(), records_max, reply)).await
+    }
+
+    /// The collections that hold or held records.
+    pub async fn collections(&self) -> Result<Vec<Collection>, Error> {
+        self.ask(Command::Collections).await
+    }
+
+    /// Changes relay, token or device name.
+    pub async fn configure(&self, settings: Settings) -> Result<(), Error> {
+        self.ask(|reply| Command::Configure(settings, reply)).await
+    }
+
+    /// Every change from now on, made here or elsewhere.
+    pub fn watch(&self) -> Watch {
+        Watch { notices: self.telling.notices.subscribe() }
+    }
+
+    /// Syncs once. `Ok` means that all the mode asks for was done: for `Both`, that everything saved here is durable on the
+    /// relay and everything there is durable here, and both sides hold equal data. Returns how things stood then.
+    pub async fn sync_once(&self, mode: Mode, deadline: Duration) -> Result<Status, Error> {
+        match tokio::time::timeout(deadline, self.ask(|reply| Command::SyncOnce(mode, reply))).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.pause().await?;
+                let pending = self.status().await?.engine.pending;
+                Err(Error::Timeout { seconds: deadline.as_secs(), pending })
+            }
+        }
+    }
+
+    /// Stays connected, and connects again when the connection breaks, until [`Comptoir::pause`].
+    pub async fn stay_live(&self, mode: Mode) -> Result<(), Error> {
+        self.ask(|reply| Command::Live(mode, reply)).await
+    }
+
+    /// Ends what [`Comptoir::stay_live`] began.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.ask(Command::Pause).await
+    }
+
+    /// How things stand now.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let mut statuses = self.statuses();
+        let status = statuses.wait_for(Option::is_some).await.map_err(|_| Error::ShutDown)?.clone();
+        status.ok_or(Error::ShutDown)
+    }
+
+    /// How things stand, whenever that changes. `None` only before the first.
+    pub fn statuses(&self) -> watch::Receiver<Option<Status>> {
+        self.telling.status.subscribe()
+    }
+
+    /// Closes the store for all clones; returns when another process may open it.
+    pub async fn shut_down(&self) -> Result<(), Error> {
+        match self.ask(Command::ShutDown).await {
+            Err(Error::ShutDown) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+/// The thread: a runtime of its own, so that an app needs none.
+fn run(
+    dir: PathBuf,
+    engine: Result<Engine, Error>,
+    telling: Telling,
+    inbox: mpsc::Receiver<Command>,
+    opened: oneshot::Sender<Result<(), Error>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| Error::File { path: PathBuf::from("runtime"), cause: cause.to_string() });
+    match engine.and_then(|engine| Ok((engine, runtime?))) {
+        Ok((engine, runtime)) => {
+            // Whoever opened the store may have gone: then there are no handles, and the loop ends at once.
+            let _ = opened.send(Ok(()));
+            runtime.block_on(Worker::new(dir, engine, telling).run(inbox));
+        }
+        Err(error) => drop(opened.send(Err(error))),
+    }
+}

@@ -1,0 +1,71 @@
+//! Texts in the language of whoever reads them: English is an error's own `Display`, French comes from `locales/` by the
+//! error's code. Must not know commands.
+
+use crate::error::Error;
+
+/// The languages there are texts in.
+pub(crate) const LOCALES: [&str; 2] = ["en", "fr"];
+/// The environment variable that names the language.
+const LOCALE_VARIABLE: &str = "COMPTOIR_LANG";
+
+/// Takes the language from the environment, else from the system, else English.
+pub(crate) fn choose_locale() {
+    let asked = std::env::var(LOCALE_VARIABLE).ok().filter(|name| !name.is_empty());
+    let name = asked.or_else(sys_locale::get_locale).unwrap_or_default().to_ascii_lowercase();
+    let known = LOCALES.iter().find(|locale| name.split(['-', '_', '.']).next() == Some(**locale));
+    rust_i18n::set_locale(known.copied().unwrap_or(LOCALES[0]));
+}
+
+/// The text with this key in the chosen language.
+pub(crate) fn text(key: &str) -> String {
+    rust_i18n::t!(key).into_owned()
+}
+
+/// The text with this key, with `%{name}` replaced by values.
+pub(crate) fn text_with(key: &str, values: &[(&str, String)]) -> String {
+    let (names, values): (Vec<_>, Vec<_>) = values.iter().cloned().unzip();
+    rust_i18n::replace_patterns(&rust_i18n::t!(key), &names, &values)
+}
+
+/// The error in one line, in the chosen language.
+pub(crate) fn tell(error: &Error) -> String {
+    tell_in(&rust_i18n::locale(), error)
+}
+
+fn tell_in(locale: &str, error: &Error) -> String {
+    let english = one_line(&error.to_string());
+    if locale == LOCALES[0] {
+        return english;
+    }
+    let key = format!("error.{}", error.code());
+    let Some(pattern) = crate::_rust_i18n_try_translate(locale, &key) else { return english };
+    let (names, values): (Vec<_>, Vec<_>) = error.args().into_iter().unzip();
+    one_line(&rust_i18n::replace_patterns(&pattern, &names, &values))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_error_has_a_french_text() {
+        for code in crate::error::CODES {
+            let key = format!("error.{code}");
+            assert!(crate::_rust_i18n_try_translate("fr", &key).is_some(), "no French text for {key}");
+        }
+    }
+
+    #[test]
+    fn both_languages_have_the_same_texts() {
+        let keys = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.filter_map(|line| line.split_once(':')).map(|(key, _)| key.trim().to_owned()).collect()
+        };
+        let english = keys(include_str!("../locales/en.yml"));
+        let french: Vec<_> = keys(include_str!("../locales/fr.yml"));
+        let missing: Vec<_> = english.iter().filter(|key| !french.contains(key)).collect();
+        assert!(missing.is_empty(), "no French text for {missing:?}");
+    }
+}
