@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
+//!
+//! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room` · `ws` · `http` ·
+//! `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
+
+pub mod auth;
+pub mod catalog;
+pub mod clock;
+pub mod cmd;
+pub mod config;
+pub mod http;
+pub mod log;
+pub mod relay;
+pub mod room;
+pub mod text;
+pub mod ws;
+
+rust_i18n::i18n!("locales", fallback = "en");

@@ -1,0 +1,145 @@
+//! The command line: what is asked, in which language, and how it ends: 0 done, 1 failed, 2 asked wrongly. Must not know
+//! how a command does its work.
+
+mod serve;
+mod token;
+mod usage;
+
+use crate::text::{self, Told, text};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub use serve::{Serve, ServeError};
+pub use token::{DEFAULT_EXPIRES, TokenError};
+
+/// The program's exit code for a command line it does not understand.
+const EXIT_USAGE: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(name = "comptoir-relay", version, about = text("cli.about"), disable_help_subcommand = true)]
+#[command(disable_help_flag = true, disable_version_flag = true, subcommand_required = true)]
+#[command(help_template = text("cli.template"), subcommand_help_heading = text("cli.commands"))]
+#[command(subcommand_value_name = text("cli.command_name"), next_help_heading = text("cli.options"))]
+struct Cli {
+    #[arg(short, long, global = true, action = ArgAction::Help, help = text("cli.help"))]
+    help: Option<bool>,
+    #[arg(short = 'V', long, action = ArgAction::Version, help = text("cli.version"))]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(about = text("cli.serve"), help_template = text("cli.template"))]
+    Serve(ServeArgs),
+    #[command(about = text("cli.token"), help_template = text("cli.template"), subcommand_required = true)]
+    #[command(subcommand_help_heading = text("cli.commands"), subcommand_value_name = text("cli.command_name"))]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = text("cli.options"))]
+struct ServeArgs {
+    #[arg(long, value_name = text("cli.dir_name"), help = text("cli.data"))]
+    data: PathBuf,
+    #[arg(long, value_name = text("cli.address_name"), help = text("cli.listen"))]
+    listen: Option<String>,
+    #[arg(long, value_name = text("cli.file_name"), help = text("cli.config"))]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    #[command(about = text("cli.token_create"), help_template = text("cli.template"))]
+    Create(CreateArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = text("cli.options"))]
+struct CreateArgs {
+    #[arg(long, value_name = text("cli.dir_name"), help = text("cli.data"))]
+    data: PathBuf,
+    #[arg(long, value_name = text("cli.workspace_name"), help = text("cli.workspace"))]
+    workspace: String,
+    #[arg(long, value_name = text("cli.role_name"), default_value = "editor", help = text("cli.role"))]
+    role: String,
+    #[arg(long, value_name = text("cli.name_name"), default_value = "", hide_default_value = true, help = text("cli.name"))]
+    name: String,
+    #[arg(long, value_name = text("cli.time_name"), default_value = DEFAULT_EXPIRES, help = text("cli.expires"))]
+    expires: String,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CmdError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl CmdError {
+    fn told(&self) -> &dyn Told {
+        match self {
+            Self::Serve(error) => error,
+            Self::Token(error) => error,
+        }
+    }
+
+    /// What was asked wrongly is told apart from what failed.
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Token(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    text::choose_locale();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            complain(&usage::UsageError::from(error));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(error.told());
+            error.exit_code()
+        }
+    }
+}
+
+fn complain(error: &dyn Told) {
+    eprintln!("comptoir-relay: {}", text::tell(error));
+}
+
+fn run(cli: Cli) -> Result<(), CmdError> {
+    match cli.command {
+        Command::Serve(args) => Ok(Serve { data: args.data, listen: args.listen, config: args.config }.run()?),
+        Command::Token { command: TokenCommand::Create(args) } => {
+            let token = token::create(&args.data, &args.workspace, &args.role, &args.name, &args.expires)?;
+            println!("{token}");
+            Ok(())
+        }
+    }
+}
+
+/// A list as people read it.
+fn listed(names: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}

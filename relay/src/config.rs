@@ -1,0 +1,171 @@
+//! What the operator may set: one TOML file, every limit by name and unit. Must not know what the limits guard.
+
+use crate::text::Told;
+use serde::Deserialize;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The longest configuration file, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
+
+/// The settings, each with its default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen: address and port.
+    pub listen: String,
+    /// Memory the log's store may use as a cache, in bytes.
+    pub cache_bytes: u64,
+    /// Connections served at once, of any kind.
+    pub connections_max: u32,
+    /// Sessions in one workspace.
+    pub sessions_per_workspace_max: u32,
+    /// The newest entries each room keeps in memory, in bytes.
+    pub recent_bytes_max: usize,
+    /// Pushes stored by one flush.
+    pub group_pushes_max: usize,
+    /// Bytes of pushes stored by one flush.
+    pub group_bytes_max: usize,
+    /// Bytes of pushes that wait to be stored, in all workspaces together.
+    pub waiting_bytes_max: u32,
+    /// Pages of the log read at once.
+    pub reads_max: u32,
+    /// Devices that compare histories at once.
+    pub reconciles_max: u32,
+    /// Time to send a request's head, in milliseconds.
+    pub upgrade_timeout_ms: u64,
+    /// Time for a device's first message, in milliseconds.
+    pub hello_timeout_ms: u64,
+    /// Silence after which a device is given up, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// Silence after which a device is asked for a sign of life, in milliseconds.
+    pub ping_interval_ms: u64,
+    /// Time to write one message, in milliseconds.
+    pub write_timeout_ms: u64,
+    /// Time for the sessions to end when the relay stops, in milliseconds.
+    pub shutdown_timeout_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7440".to_owned(),
+            cache_bytes: 64 << 20,
+            connections_max: 10_000,
+            sessions_per_workspace_max: 1_000,
+            recent_bytes_max: 1 << 20,
+            group_pushes_max: 256,
+            group_bytes_max: 8 << 20,
+            waiting_bytes_max: 64 << 20,
+            reads_max: 8,
+            reconciles_max: 32,
+            upgrade_timeout_ms: 5_000,
+            hello_timeout_ms: 5_000,
+            idle_timeout_ms: 45_000,
+            ping_interval_ms: 20_000,
+            write_timeout_ms: 10_000,
+            shutdown_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {path} cannot be read ({cause}): check the path and its permissions")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        cause: String,
+    },
+    /// Not TOML, a key there is no such setting for, or a value of the wrong kind.
+    #[error("the configuration {path} is not valid ({cause}): correct it, or leave the line out for the default")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        cause: String,
+    },
+    /// A limit of 0, with which nothing would work.
+    #[error("the setting {name} is 0, so nothing could be served: set it to 1 or more, or leave it out")]
+    Zero {
+        /// The setting.
+        name: &'static str,
+    },
+    /// Not an address and a port.
+    #[error("\"{listen}\" is no address to listen on: use an IP address and a port, as in 127.0.0.1:7440")]
+    Listen {
+        /// What was given.
+        listen: String,
+    },
+}
+
+impl Told for ConfigError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "config_unreadable",
+            Self::Invalid { .. } => "config_invalid",
+            Self::Zero { .. } => "config_zero",
+            Self::Listen { .. } => "listen_invalid",
+        }
+    }
+
+    fn args(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Unreadable { path, cause } | Self::Invalid { path, cause } => {
+                vec![("path", path.display().to_string()), ("cause", cause.clone())]
+            }
+            Self::Zero { name } => vec![("name", (*name).to_owned())],
+            Self::Listen { listen } => vec![("listen", listen.clone())],
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file and checks every setting.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |cause: String| ConfigError::Unreadable { path: path.to_owned(), cause };
+        let bytes = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+        if bytes > CONFIG_BYTES_MAX {
+            return Err(unreadable(format!("{bytes} bytes, {CONFIG_BYTES_MAX} at most")));
+        }
+        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let cause = format!("line {line}: {}", error.message());
+            ConfigError::Invalid { path: path.to_owned(), cause }
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every limit lets something through, and the address is one.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let limits = [
+            ("connections_max", u64::from(self.connections_max)),
+            ("sessions_per_workspace_max", u64::from(self.sessions_per_workspace_max)),
+            ("group_pushes_max", self.group_pushes_max as u64),
+            ("group_bytes_max", self.group_bytes_max as u64),
+            ("waiting_bytes_max", u64::from(self.waiting_bytes_max)),
+            ("reads_max", u64::from(self.reads_max)),
+            ("reconciles_max", u64::from(self.reconciles_max)),
+            ("upgrade_timeout_ms", self.upgrade_timeout_ms),
+            ("hello_timeout_ms", self.hello_timeout_ms),
+            ("idle_timeout_ms", self.idle_timeout_ms),
+            ("ping_interval_ms", self.ping_interval_ms),
+            ("write_timeout_ms", self.write_timeout_ms),
+        ];
+        match limits.iter().find(|(_, limit)| *limit == 0) {
+            Some((name, _)) => Err(ConfigError::Zero { name }),
+            None => self.listen_address().map(|_| ()),
+        }
+    }
+
+    /// Where to listen.
+    pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
+        self.listen.parse().map_err(|_| ConfigError::Listen { listen: self.listen.clone() })
+    }
+}

@@ -1,0 +1,150 @@
+//! The HTTP side: health, readiness, and the upgrade to a session. Must not know what sessions say.
+
+use crate::config::Config;
+use crate::ws::Door;
+use comptoir_engine::wire::message::SUBPROTOCOL;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// The longest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// How long a connection may go on asking before it becomes a session.
+const CONNECTION_MAX: Duration = Duration::from_secs(60);
+/// The wait after the system gave no connection: it may be out of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+type Answer = Response<Full<Bytes>>;
+
+/// Serves connections until `shutdown` turns true, then returns once they have ended, or when their time is up.
+pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut shutdown: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(config.connections_max as usize));
+    let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|stopped| *stopped) => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be taken");
+                sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        match connections.clone().try_acquire_owned() {
+            Ok(permit) => {
+                drop(tokio::spawn(connection(stream, door.clone(), permit, upgrade_timeout, shutdown.clone())))
+            }
+            // A new socket takes so few bytes at once, or it is gone.
+            Err(_) => _ = stream.try_write(BUSY),
+        }
+    }
+    drop(listener);
+    let all = connections.acquire_many(config.connections_max);
+    if timeout(Duration::from_millis(config.shutdown_timeout_ms), all).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    door: Arc<Door>,
+    permit: OwnedSemaphorePermit,
+    upgrade_timeout: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    // Without it small messages wait for each other; a socket that refuses works all the same.
+    let _ = stream.set_nodelay(true);
+    let permit = Arc::new(permit);
+    let service = service_fn(move |request| {
+        let (door, permit) = (door.clone(), permit.clone());
+        async move { Ok::<_, Infallible>(answer(request, door, permit)) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(upgrade_timeout);
+    builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::select! {
+        // The session that came out of it runs in its own task.
+        done = timeout(CONNECTION_MAX.max(upgrade_timeout), connection) => {
+            if let Ok(Err(error)) = done {
+                tracing::debug!(%error, "a connection ended");
+            }
+        }
+        _ = shutdown.wait_for(|stopped| *stopped) => {}
+    }
+}
+
+fn answer(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemaphorePermit>) -> Answer {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/healthz") => say(StatusCode::OK, "ok"),
+        (&Method::GET, "/readyz") if door.is_ready() => say(StatusCode::OK, "ready"),
+        (&Method::GET, "/readyz") => say(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        (&Method::GET, "/v1/sync") => upgrade(request, door, permit),
+        (_, "/healthz" | "/readyz" | "/v1/sync") => say(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
+        _ => say(StatusCode::NOT_FOUND, "not found"),
+    }
+}
+
+fn say(status: StatusCode, text: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+/// The WebSocket handshake (RFC 6455, section 4.2).
+fn upgrade(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemaphorePermit>) -> Answer {
+    let headers = request.headers();
+    let is_websocket = lists(headers, header::CONNECTION, "upgrade") && lists(headers, header::UPGRADE, "websocket");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket);
+    let Some(accept) = key.and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()) else {
+        return say(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket");
+    };
+    if !lists(headers, header::SEC_WEBSOCKET_VERSION, "13") {
+        return say(StatusCode::UPGRADE_REQUIRED, "use WebSocket version 13");
+    }
+    let asked = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
+    if asked && !lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        return say(StatusCode::BAD_REQUEST, "this relay speaks comptoir.v1");
+    }
+    tokio::spawn(async move {
+        match hyper::upgrade::on(request).await {
+            Ok(stream) => door.serve(TokioIo::new(stream)).await,
+            Err(error) => tracing::debug!(%error, "an upgrade failed"),
+        }
+        drop(permit);
+    });
+    let mut answer = say(StatusCode::SWITCHING_PROTOCOLS, "");
+    let headers = answer.headers_mut();
+    headers.clear();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if asked {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    answer
+}
+
+/// Whether one of the header's comma-separated values is `value`.
+fn lists(headers: &HeaderMap, name: header::HeaderName, value: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    values.flat_map(|line| line.split(',')).any(|each| each.trim().eq_ignore_ascii_case(value))
+}

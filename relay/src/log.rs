@@ -1,0 +1,236 @@
+//! The log of every workspace: what is durable, in which order. Its one writer is the committer's thread; readers never
+//! hold it up. Must not know sockets or sessions; it speaks of changes and never loads a document.
+
+mod append;
+mod committer;
+mod read;
+mod rows;
+
+use crate::auth::Grant;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::text::Told;
+use comptoir_engine::codec::CodecError;
+use comptoir_engine::disk::{Disk, DiskError};
+use comptoir_engine::id::{LogEpoch, LogSeq};
+use comptoir_engine::wire::BatchFault;
+use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Refused};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+pub use committer::Committer;
+pub use read::Leaf;
+pub use rows::Head;
+
+/// The longest batch that is stored, in bytes: a frame has to hold it and what names it.
+pub const ENTRY_BYTES_MAX: usize = FRAME_BYTES_MAX - 256;
+
+/// Commands that wait for the committer.
+const COMMANDS_MAX: usize = 1024;
+
+/// Why the log does not do what is asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A row is of a newer release.
+    #[error("the log was written by a newer release ({0}): upgrade this relay")]
+    NewerFormat(CodecError),
+    /// A row is not what was written.
+    #[error("the log is damaged ({0}): keep the folder, and start the relay on a new one; the devices will fill it")]
+    Damaged(String),
+    /// The log is being opened again after a failure, or it is closed.
+    #[error("the log is not available at the moment: try again")]
+    Unavailable,
+}
+
+impl From<CodecError> for LogError {
+    fn from(error: CodecError) -> Self {
+        match error {
+            CodecError::Version { .. } => Self::NewerFormat(error),
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl From<BatchFault> for LogError {
+    fn from(fault: BatchFault) -> Self {
+        Self::Damaged(format!("an entry: {fault}"))
+    }
+}
+
+impl Told for LogError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Disk(error) => error.code(),
+            Self::NewerFormat(_) => "log_newer_format",
+            Self::Damaged(_) => "log_damaged",
+            Self::Unavailable => "log_unavailable",
+        }
+    }
+
+    fn args(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Disk(error) => error.args(),
+            Self::NewerFormat(error) => vec![("cause", error.to_string())],
+            Self::Damaged(what) => vec![("what", what.clone())],
+            Self::Unavailable => Vec::new(),
+        }
+    }
+}
+
+/// A disk and its name: a copy of the folder has another one.
+pub struct OpenedDisk {
+    /// The rows.
+    pub disk: Arc<dyn Disk>,
+    /// Stable while the folder stays where it is.
+    pub identity: String,
+}
+
+/// Opens the log's disk, at the start and again after each failure.
+pub trait OpenDisk: Send + 'static {
+    /// Opens it; every handle from before is dropped by then.
+    fn open(&mut self) -> Result<OpenedDisk, DiskError>;
+}
+
+impl<F: FnMut() -> Result<OpenedDisk, DiskError> + Send + 'static> OpenDisk for F {
+    fn open(&mut self) -> Result<OpenedDisk, DiskError> {
+        self()
+    }
+}
+
+/// One entry of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position.
+    pub seq: LogSeq,
+    /// The position of the entry before it; 0 for the first.
+    pub after: LogSeq,
+    /// One push.
+    pub batch: Vec<u8>,
+}
+
+/// Whoever follows a workspace. Called on the committer's thread, in order; must not wait.
+pub trait Listener: Send + Sync {
+    /// The log as it is when the listener joins.
+    fn opened(&self, epoch: LogEpoch, head: Head);
+
+    /// These entries are durable; the last one is the tail.
+    fn appended(&self, entries: &[Arc<Entry>], head: Head);
+
+    /// The log failed. Nothing more comes; what was durable is to be read again.
+    fn lost(&self);
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything in it but what was refused is durable.
+    Stored(Receipt),
+    /// It did not give the hashes its author computed.
+    Unclear,
+    /// It is no batch.
+    Unreadable(BatchFault),
+}
+
+/// The receipt for a stored push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its entry; `None` when it held nothing new.
+    pub seq: Option<LogSeq>,
+    /// The tail before it.
+    pub after: LogSeq,
+    /// The log once the flush it waited for was done.
+    pub head: Head,
+    /// What was set aside.
+    pub refused: Vec<Refused>,
+}
+
+/// What the committer is asked to do.
+enum Command {
+    Attach { grant: Grant, listener: Weak<dyn Listener>, done: oneshot::Sender<()> },
+    Append(Push),
+    Stop,
+}
+
+/// A push that waits for the committer.
+struct Push {
+    grant: Grant,
+    batch: Vec<u8>,
+    done: oneshot::Sender<Outcome>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The disk as readers find it: `None` while it is being opened again.
+#[derive(Default)]
+struct Slot {
+    disk: RwLock<Option<Arc<dyn Disk>>>,
+    ready: AtomicBool,
+}
+
+impl Slot {
+    fn disk(&self) -> Result<Arc<dyn Disk>, LogError> {
+        self.disk.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(LogError::Unavailable)
+    }
+
+    fn set(&self, disk: Option<Arc<dyn Disk>>) {
+        self.ready.store(disk.is_some(), Ordering::Release);
+        *self.disk.write().unwrap_or_else(PoisonError::into_inner) = disk;
+    }
+}
+
+/// A handle on all workspaces' logs. Clones share one committer.
+#[derive(Clone)]
+pub struct Log {
+    commands: mpsc::Sender<Command>,
+    slot: Arc<Slot>,
+    waiting: Arc<Semaphore>,
+    waiting_bytes_max: u32,
+    reads: Arc<Semaphore>,
+}
+
+impl Log {
+    /// Opens the disk and starts the committer. A disk with another identity than the one the log was written under
+    /// may have lost its newest entries: every workspace then gets a new epoch.
+    pub fn start(open: impl OpenDisk, config: &Config, clock: Arc<dyn Clock>) -> Result<(Self, Committer), LogError> {
+        let slot = Arc::new(Slot::default());
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let committer = Committer::start(Box::new(open), slot.clone(), commands.clone(), receiver, config, clock)?;
+        let waiting_bytes_max = config.waiting_bytes_max.max(FRAME_BYTES_MAX as u32);
+        let waiting = Arc::new(Semaphore::new(waiting_bytes_max as usize));
+        let reads = Arc::new(Semaphore::new(config.reads_max as usize));
+        Ok((Self { commands, slot, waiting, waiting_bytes_max, reads }, committer))
+    }
+
+    /// Whether the disk is open.
+    pub fn is_ready(&self) -> bool {
+        self.slot.ready.load(Ordering::Acquire) && !self.commands.is_closed()
+    }
+
+    /// Lets `listener` follow the grant's workspace, which is made if there is none. [`Listener::opened`] is called
+    /// before this returns, and nothing appended after that is missed.
+    pub async fn attach(&self, grant: &Grant, listener: Weak<dyn Listener>) -> Result<(), LogError> {
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Attach { grant: grant.clone(), listener, done }).await?;
+        answer.await.map_err(|_| LogError::Unavailable)
+    }
+
+    /// Hands a push to the committer; waits while too many bytes wait already. The receiver gets what became of it once
+    /// that is durable, and an error when the log failed. Pushes of one caller are stored in the order of the calls.
+    pub async fn append(&self, grant: &Grant, batch: Vec<u8>) -> Result<oneshot::Receiver<Outcome>, LogError> {
+        let bytes = u32::try_from(batch.len()).unwrap_or(u32::MAX).min(self.waiting_bytes_max);
+        let room = self.waiting.clone().acquire_many_owned(bytes).await.map_err(|_| LogError::Unavailable)?;
+        let (done, outcome) = oneshot::channel();
+        self.command(Command::Append(Push { grant: grant.clone(), batch, done, _room: room })).await?;
+        Ok(outcome)
+    }
+
+    async fn command(&self, command: Command) -> Result<(), LogError> {
+        if !self.is_ready() {
+            return Err(LogError::Unavailable);
+        }
+        self.commands.send(command).await.map_err(|_| LogError::Unavailable)
+    }
+}

@@ -1,0 +1,222 @@
+//! One group of pushes, staged together and made durable by one flush: dedup, admission, numbering, digest. Must not
+//! know threads or who waits for the answer.
+
+use super::rows::{self, DocumentRow, Head, WorkspaceRow};
+use super::{ENTRY_BYTES_MAX, Entry, LogError, Outcome, Receipt};
+use comptoir_engine::change::Change;
+use comptoir_engine::disk::Disk;
+use comptoir_engine::disk::txn::{self, Txn};
+use comptoir_engine::gate::{Admission, Lineage, Refusal};
+use comptoir_engine::id::{DocumentId, LogSeq, RecordId, WorkspaceId};
+use comptoir_engine::wire::batch::{self, Batch, Item, Style, Unpacked};
+use comptoir_engine::wire::message::{Refused, Role};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Pushes staged over a disk.
+pub(super) struct Group<'d> {
+    disk: &'d dyn Disk,
+    workspaces: BTreeMap<WorkspaceId, Staged>,
+}
+
+/// One workspace as it will be after the group.
+struct Staged {
+    row: WorkspaceRow,
+    lineages: HashMap<RecordId, Lineage>,
+    touched: HashSet<RecordId>,
+    entries: Vec<Arc<Entry>>,
+}
+
+/// What a group added to one workspace.
+pub(super) struct Appended {
+    pub(super) workspace: WorkspaceId,
+    pub(super) entries: Vec<Arc<Entry>>,
+    pub(super) head: Head,
+}
+
+/// What the gate said of a push's changes.
+struct Admitted {
+    /// The lineages the push adds to, as they will be after it.
+    lineages: HashMap<RecordId, Lineage>,
+    /// The places of the new changes in the push.
+    new: Vec<usize>,
+    refused: Vec<Refused>,
+}
+
+impl<'d> Group<'d> {
+    pub(super) fn new(disk: &'d dyn Disk) -> Self {
+        Self { disk, workspaces: BTreeMap::new() }
+    }
+
+    /// Stages a push. What is wrong with it is its outcome; an error is the log's own and fails the whole group.
+    pub(super) fn append(&mut self, workspace: &WorkspaceId, role: Role, bytes: &[u8]) -> Result<Outcome, LogError> {
+        let disk = self.disk;
+        let staged = self.workspace(workspace)?;
+        let after = staged.row.head().tail;
+        let batch = match Batch::decode(bytes) {
+            Ok(batch) => batch,
+            Err(fault) => return Ok(Outcome::Unreadable(fault)),
+        };
+        let receipt = |seq, refused| Outcome::Stored(Receipt { seq, after, head: Head::default(), refused });
+        if role < Role::Editor {
+            return Ok(receipt(None, refuse_all(batch.len(), &Refusal::RoleTooLow)));
+        }
+        let mut failed = None;
+        let unpacked = batch.unpack(workspace, |record, actor, seq| {
+            let lineage = staged.lineage(disk, workspace, record);
+            lineage.map_err(|error| failed = Some(error)).ok()?.hash_of(actor, seq)
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let unpacked = match unpacked {
+            Ok(unpacked) if !unpacked.clear => return Ok(Outcome::Unclear),
+            Ok(unpacked) => unpacked,
+            Err(fault) => return Ok(Outcome::Unreadable(fault)),
+        };
+        let seq = LogSeq(after.0 + 1);
+        let admitted = staged.admit(disk, workspace, &unpacked, seq)?;
+        if admitted.new.is_empty() {
+            return Ok(receipt(None, admitted.refused));
+        }
+        let packed = match admitted.new.len() == unpacked.changes.len() {
+            true => bytes.to_vec(),
+            false => repack(&unpacked, &admitted)?,
+        };
+        if packed.len() > ENTRY_BYTES_MAX {
+            let limit = Refusal::TooLarge { limit: "bytes in a push".to_owned(), limit_max: ENTRY_BYTES_MAX as u64 };
+            let new = admitted.new.iter().map(|index| Refused { index: *index as u32, reason: limit.clone() });
+            let mut refused: Vec<_> = admitted.refused.into_iter().chain(new).collect();
+            refused.sort_by_key(|refused| refused.index);
+            return Ok(receipt(None, refused));
+        }
+        staged.take(workspace, admitted.lineages, Entry { seq, after, batch: packed });
+        Ok(receipt(Some(seq), admitted.refused))
+    }
+
+    /// Makes everything staged durable: one batch, one flush; nothing staged, nothing written.
+    pub(super) fn commit(self) -> Result<Vec<Appended>, LogError> {
+        let mut txn = Txn::new(self.disk);
+        let mut appended = Vec::new();
+        for (workspace, staged) in self.workspaces {
+            let head = staged.row.head();
+            if !staged.entries.is_empty() {
+                for entry in &staged.entries {
+                    txn.put_new(rows::entry_key(&workspace, entry.seq), &entry.batch);
+                }
+                for (record, lineage) in staged.lineages {
+                    if !staged.touched.contains(&record) {
+                        continue;
+                    }
+                    let key = rows::document_key(&workspace, &record);
+                    txn.put(key, &rows::encode(&DocumentRow { lineage })?);
+                }
+                txn.put(rows::workspace_key(&workspace), &rows::encode(&staged.row)?);
+            }
+            appended.push(Appended { workspace, entries: staged.entries, head });
+        }
+        if !txn.is_empty() {
+            txn.commit()?;
+            self.disk.flush()?;
+        }
+        Ok(appended)
+    }
+
+    fn workspace(&mut self, workspace: &WorkspaceId) -> Result<&mut Staged, LogError> {
+        if !self.workspaces.contains_key(workspace) {
+            let row = rows::decode(txn::read(self.disk, &rows::workspace_key(workspace))?)?;
+            let row = row.ok_or_else(|| LogError::Damaged(format!("the row of workspace {workspace} is missing")))?;
+            let staged = Staged { row, lineages: HashMap::new(), touched: HashSet::new(), entries: Vec::new() };
+            self.workspaces.insert(workspace.clone(), staged);
+        }
+        self.workspaces.get_mut(workspace).ok_or(LogError::Unavailable)
+    }
+}
+
+impl Staged {
+    fn lineage(&mut self, disk: &dyn Disk, workspace: &WorkspaceId, record: &RecordId) -> Result<&Lineage, LogError> {
+        if !self.lineages.contains_key(record) {
+            let row = rows::decode::<DocumentRow>(txn::read(disk, &rows::document_key(workspace, record))?)?;
+            self.lineages.insert(record.clone(), row.unwrap_or_default().lineage);
+        }
+        self.lineages.get(record).ok_or(LogError::Unavailable)
+    }
+
+    /// Asks the gate about every change in turn, each on top of those before it.
+    fn admit(
+        &mut self,
+        disk: &dyn Disk,
+        workspace: &WorkspaceId,
+        unpacked: &Unpacked,
+        seq: LogSeq,
+    ) -> Result<Admitted, LogError> {
+        let mut admitted = Admitted { lineages: HashMap::new(), new: Vec::new(), refused: Vec::new() };
+        let mut blocked: HashSet<&RecordId> = HashSet::new();
+        for (index, (record, change)) in unpacked.changes.iter().enumerate() {
+            let lineage = match admitted.lineages.get_mut(record) {
+                Some(lineage) => lineage,
+                None => {
+                    let lineage = self.lineage(disk, workspace, record)?.clone();
+                    admitted.lineages.entry(record.clone()).or_insert(lineage)
+                }
+            };
+            let document = DocumentId::derive(workspace, record);
+            let checked = change.as_ref().map_err(Refusal::clone).and_then(|change| {
+                let admission = lineage.check(&document, change);
+                Ok((change, admission?))
+            });
+            let reason = match checked {
+                Ok((_, Admission::Known)) => continue,
+                _ if blocked.contains(record) => Refusal::Waits,
+                Ok((change, Admission::New)) => {
+                    lineage.extend(change, seq);
+                    admitted.new.push(index);
+                    continue;
+                }
+                Err(reason) => reason,
+            };
+            blocked.insert(record);
+            admitted.refused.push(Refused { index: index as u32, reason });
+        }
+        let touched: HashSet<_> = admitted.new.iter().map(|index| &unpacked.changes[*index].0).collect();
+        admitted.lineages.retain(|record, _| touched.contains(record));
+        Ok(admitted)
+    }
+
+    /// The push becomes the tail.
+    fn take(&mut self, workspace: &WorkspaceId, lineages: HashMap<RecordId, Lineage>, entry: Entry) {
+        let mut digest = self.row.head().digest;
+        for (record, lineage) in lineages {
+            let document = DocumentId::derive(workspace, &record);
+            let before = self.lineages.get(&record).map(|before| before.leaf(&document)).unwrap_or_default();
+            digest = digest.minus(before).plus(lineage.leaf(&document));
+            self.touched.insert(record.clone());
+            self.lineages.insert(record, lineage);
+        }
+        self.row.set_head(Head { tail: entry.seq, digest });
+        self.entries.push(Arc::new(entry));
+    }
+}
+
+fn refuse_all(changes: usize, reason: &Refusal) -> Vec<Refused> {
+    (0..changes).map(|index| Refused { index: index as u32, reason: reason.clone() }).collect()
+}
+
+/// The new changes alone, as followers with this log's history read them.
+fn repack(unpacked: &Unpacked, admitted: &Admitted) -> Result<Vec<u8>, LogError> {
+    let mut items = Vec::with_capacity(admitted.new.len());
+    for index in &admitted.new {
+        if let Some((record, Ok(change))) = unpacked.changes.get(*index) {
+            items.push(item(record, change, admitted.lineages.get(record))?);
+        }
+    }
+    Ok(batch::pack(&items, Style::Compact)?)
+}
+
+/// The change with the names of what it follows.
+pub(super) fn item(record: &RecordId, change: &Change, lineage: Option<&Lineage>) -> Result<Item, LogError> {
+    let place = |dep| lineage.and_then(|lineage| lineage.place_of(dep));
+    let deps = change.parts().deps.iter().map(place).collect::<Option<Vec<_>>>();
+    let deps = deps.ok_or_else(|| LogError::Damaged(format!("the row of {record} lacks what its changes follow")))?;
+    Ok(Item { record: record.clone(), change: change.clone(), deps })
+}

@@ -1,0 +1,203 @@
+//! Reading the log beside its writer: pages of entries, all leaves, whole documents. Reads at most through an entry
+//! that the caller knows to be durable. Must not write.
+
+use super::append::item;
+use super::rows::{self, DocumentRow};
+use super::{Entry, Log, LogError};
+use crate::auth::Grant;
+use comptoir_engine::change::Change;
+use comptoir_engine::digest::Digest;
+use comptoir_engine::disk::{Disk, txn};
+use comptoir_engine::gate::Lineage;
+use comptoir_engine::id::{DocumentId, LogSeq, RecordId, WorkspaceId};
+use comptoir_engine::wire::batch::{self, Batch, Item, Style};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Rows read at once: few at first, then as many as the last ones' size allows.
+const ROWS_FIRST: usize = 16;
+const ROWS_MAX: usize = 1024;
+/// Documents' rows read at once.
+const DOCUMENT_ROWS: usize = 256;
+/// A batch of whole documents is closed when it holds so many bytes, uncompressed.
+const RECORDS_BYTES: usize = 256 << 10;
+/// Or so many changes.
+const RECORDS_CHANGES: usize = 4096;
+
+/// A leaf of the digest and the document it stands for.
+pub type Leaf = (Digest, RecordId);
+
+impl Log {
+    /// Entries after `after` and through `through`, in order and without a gap, at most `bytes_max` bytes of batches;
+    /// one at least if there is one.
+    pub async fn entries(
+        &self,
+        grant: &Grant,
+        after: LogSeq,
+        through: LogSeq,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, LogError> {
+        let workspace = grant.workspace().clone();
+        self.read(move |disk| read_entries(disk, &workspace, after, through, bytes_max)).await
+    }
+
+    /// The leaf of every document. A document that changes while they are read has one of its states since the call.
+    pub async fn leaves(&self, grant: &Grant) -> Result<Vec<Leaf>, LogError> {
+        let workspace = grant.workspace().clone();
+        self.read(move |disk| read_leaves(disk, &workspace)).await
+    }
+
+    /// Whole documents, as batches with every hash spelled out, each change behind those it follows; `through` bounds
+    /// what is read. The sender ends after the last batch, or after an error.
+    pub fn records(
+        &self,
+        grant: &Grant,
+        wanted: Vec<RecordId>,
+        through: LogSeq,
+    ) -> mpsc::Receiver<Result<Vec<u8>, LogError>> {
+        let (sender, receiver) = mpsc::channel(1);
+        let workspace = grant.workspace().clone();
+        let slot = self.slot.clone();
+        tokio::task::spawn_blocking(move || {
+            let sent = slot.disk().and_then(|disk| {
+                let mut records =
+                    Records { disk: &*disk, workspace: &workspace, sender: &sender, items: Vec::new(), bytes: 0 };
+                records.send_all(&wanted, through)
+            });
+            if let Err(error) = sent {
+                // Nobody listens when the session has ended.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        receiver
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Disk) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let permit = self.reads.clone().acquire_owned().await.map_err(|_| LogError::Unavailable)?;
+        let slot = self.slot.clone();
+        let job = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&*slot.disk()?)
+        });
+        job.await.map_err(|_| LogError::Unavailable)?
+    }
+}
+
+fn read_entries(
+    disk: &dyn Disk,
+    workspace: &WorkspaceId,
+    after: LogSeq,
+    through: LogSeq,
+    bytes_max: usize,
+) -> Result<Vec<Arc<Entry>>, LogError> {
+    let until = rows::entry_key(workspace, LogSeq(through.0.saturating_add(1)));
+    let mut entries: Vec<Arc<Entry>> = Vec::new();
+    let (mut last, mut bytes, mut rows_max) = (after, 0, ROWS_FIRST);
+    loop {
+        let from = rows::entry_key(workspace, LogSeq(last.0.saturating_add(1)));
+        let page = txn::scan(disk, &from, &until, rows_max)?;
+        let whole = page.len() == rows_max;
+        for (key, batch) in page {
+            let seq = rows::entry_seq(&key).ok_or_else(|| LogError::Damaged("an entry's key".to_owned()))?;
+            if !entries.is_empty() && bytes + batch.len() > bytes_max {
+                return Ok(entries);
+            }
+            bytes += batch.len();
+            entries.push(Arc::new(Entry { seq, after: last, batch }));
+            last = seq;
+        }
+        if !whole || bytes >= bytes_max {
+            return Ok(entries);
+        }
+        let usual_bytes = (bytes / entries.len().max(1)).max(1);
+        rows_max = ((bytes_max - bytes) / usual_bytes).clamp(ROWS_FIRST, ROWS_MAX);
+    }
+}
+
+fn read_leaves(disk: &dyn Disk, workspace: &WorkspaceId) -> Result<Vec<Leaf>, LogError> {
+    let (mut from, until) = rows::documents(workspace);
+    let mut leaves = Vec::new();
+    loop {
+        let page = txn::scan(disk, &from, &until, DOCUMENT_ROWS)?;
+        let Some((last, _)) = page.last() else { return Ok(leaves) };
+        from = [last.as_slice(), &[0]].concat();
+        for (key, value) in page {
+            let record = rows::record_of(workspace, &key);
+            let record = record.ok_or_else(|| LogError::Damaged("a document's key".to_owned()))?;
+            let row = rows::decode::<DocumentRow>(Some(value))?.unwrap_or_default();
+            leaves.push((row.lineage.leaf(&DocumentId::derive(workspace, &record)), record));
+        }
+    }
+}
+
+/// Gathers the changes of wanted documents from the log, entry by entry, and sends them in batches.
+struct Records<'a> {
+    disk: &'a dyn Disk,
+    workspace: &'a WorkspaceId,
+    sender: &'a mpsc::Sender<Result<Vec<u8>, LogError>>,
+    items: Vec<Item>,
+    bytes: usize,
+}
+
+impl Records<'_> {
+    fn send_all(&mut self, wanted: &[RecordId], through: LogSeq) -> Result<(), LogError> {
+        let mut lineages = HashMap::new();
+        let mut entries = BTreeSet::new();
+        for record in wanted {
+            let row = txn::read(self.disk, &rows::document_key(self.workspace, record))?;
+            let lineage = rows::decode::<DocumentRow>(row)?.unwrap_or_default().lineage;
+            entries.extend(lineage.entries().into_iter().filter(|seq| *seq <= through));
+            lineages.insert(record.clone(), lineage);
+        }
+        // In order of the log, so that a change comes behind those it follows.
+        for seq in entries {
+            self.add_entry(&lineages, seq)?;
+        }
+        self.close(self.items.len())
+    }
+
+    fn add_entry(&mut self, lineages: &HashMap<RecordId, Lineage>, seq: LogSeq) -> Result<(), LogError> {
+        let bytes = txn::read(self.disk, &rows::entry_key(self.workspace, seq))?;
+        let bytes =
+            bytes.ok_or_else(|| LogError::Damaged(format!("entry {} of {} is missing", seq.0, self.workspace)))?;
+        let unpacked = Batch::decode(&bytes)?
+            .unpack(self.workspace, |record, actor, number| lineages.get(record)?.hash_of(actor, number))?;
+        for (record, change) in &unpacked.changes {
+            // Changes of other documents cannot be rebuilt here, and need not be.
+            let Some(lineage) = lineages.get(record) else { continue };
+            let change = change.as_ref().ok().filter(|change| lineage.contains(&change.hash()));
+            let change = change.ok_or_else(|| LogError::Damaged(format!("entry {} of {}", seq.0, self.workspace)))?;
+            self.add(record, change, lineage)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, record: &RecordId, change: &Change, lineage: &Lineage) -> Result<(), LogError> {
+        self.bytes += change.bytes().len();
+        self.items.push(item(record, change, Some(lineage))?);
+        if self.bytes >= RECORDS_BYTES || self.items.len() >= RECORDS_CHANGES {
+            self.close(self.items.len())?;
+        }
+        Ok(())
+    }
+
+    /// Sends the first `count` items, in halves when they make more than one entry may hold.
+    fn close(&mut self, count: usize) -> Result<(), LogError> {
+        if count == 0 {
+            return Ok(());
+        }
+        let packed = batch::pack(&self.items[..count], Style::Explicit)?;
+        if packed.len() > super::ENTRY_BYTES_MAX && count > 1 {
+            let rest = count - count / 2;
+            self.close(count / 2)?;
+            return self.close(rest);
+        }
+        self.items.drain(..count);
+        self.bytes = self.items.iter().map(|item| item.change.bytes().len()).sum();
+        self.sender.blocking_send(Ok(packed)).map_err(|_| LogError::Unavailable)
+    }
+}

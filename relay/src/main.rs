@@ -1,0 +1,8 @@
+//! The binary `comptoir-relay`. Holds the allocator and nothing else.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    comptoir_relay::cmd::main()
+}

@@ -1,0 +1,177 @@
+//! Rooms: who follows a workspace, how far its log has come, and its newest entries in memory. Made when the first
+//! session comes, gone with the last. Must not know sockets.
+
+mod recent;
+
+use crate::auth::Grant;
+use crate::config::Config;
+use crate::log::{Entry, Head, Listener, Log, LogError};
+use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
+use recent::Recent;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use tokio::sync::{OnceCell, watch};
+
+/// Why nobody may enter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnterError {
+    /// The room is full.
+    #[error("the workspace has its {sessions_max} sessions already")]
+    Full {
+        /// The limit.
+        sessions_max: u32,
+    },
+    /// The log does not say where it stands.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// How far a workspace's log has come, as its followers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Progress {
+    head: Head,
+    lost: bool,
+}
+
+/// One workspace's followers.
+struct Room {
+    attached: OnceCell<()>,
+    epoch: OnceLock<LogEpoch>,
+    progress: watch::Sender<Progress>,
+    recent: Mutex<Recent>,
+    sessions: AtomicU32,
+}
+
+impl Listener for Room {
+    fn opened(&self, epoch: LogEpoch, head: Head) {
+        // Set once: a room joins its log once.
+        let _ = self.epoch.set(epoch);
+        self.progress.send_replace(Progress { head, lost: false });
+    }
+
+    fn appended(&self, entries: &[Arc<Entry>], head: Head) {
+        // The entries first: who sees the new tail finds them.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
+        self.progress.send_modify(|progress| progress.head = head);
+    }
+
+    fn lost(&self) {
+        self.progress.send_modify(|progress| progress.lost = true);
+    }
+}
+
+/// All rooms.
+pub struct Hub {
+    log: Log,
+    rooms: Mutex<HashMap<WorkspaceId, Arc<Room>>>,
+    sessions_max: u32,
+    recent_bytes_max: usize,
+}
+
+impl Hub {
+    /// No rooms yet.
+    pub fn new(log: Log, config: &Config) -> Arc<Self> {
+        let (sessions_max, recent_bytes_max) = (config.sessions_per_workspace_max, config.recent_bytes_max);
+        Arc::new(Self { log, rooms: Mutex::default(), sessions_max, recent_bytes_max })
+    }
+
+    /// The log that the rooms follow.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// How many rooms have someone in them.
+    pub fn rooms(&self) -> usize {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// A seat in the grant's room, which joins its log first if it is new.
+    pub async fn enter(self: &Arc<Self>, grant: &Grant) -> Result<Seat, EnterError> {
+        let room = self.room(grant.workspace())?;
+        let seat =
+            Seat { hub: self.clone(), workspace: grant.workspace().clone(), changes: room.progress.subscribe(), room };
+        let listener: Weak<dyn Listener> = Arc::downgrade(&seat.room) as Weak<dyn Listener>;
+        seat.room.attached.get_or_try_init(|| self.log.attach(grant, listener)).await?;
+        Ok(seat)
+    }
+
+    /// The room, with one more session counted in it.
+    fn room(&self, workspace: &WorkspaceId) -> Result<Arc<Room>, EnterError> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.get(workspace).is_none_or(|room| room.progress.borrow().lost) {
+            rooms.insert(workspace.clone(), Arc::new(Room::new(self.recent_bytes_max)));
+        }
+        let room = rooms.get(workspace).cloned().ok_or(LogError::Unavailable)?;
+        if room.sessions.load(Ordering::Relaxed) >= self.sessions_max {
+            return Err(EnterError::Full { sessions_max: self.sessions_max });
+        }
+        room.sessions.fetch_add(1, Ordering::Relaxed);
+        Ok(room)
+    }
+
+    fn leave(&self, workspace: &WorkspaceId, room: &Arc<Room>) {
+        // Under the lock, so that nobody enters a room that is about to go.
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = room.sessions.fetch_sub(1, Ordering::Relaxed) == 1;
+        if empty && rooms.get(workspace).is_some_and(|current| Arc::ptr_eq(current, room)) {
+            rooms.remove(workspace);
+        }
+    }
+}
+
+impl Room {
+    fn new(recent_bytes_max: usize) -> Self {
+        Self {
+            attached: OnceCell::new(),
+            epoch: OnceLock::new(),
+            progress: watch::Sender::new(Progress::default()),
+            recent: Mutex::new(Recent::new(recent_bytes_max)),
+            sessions: AtomicU32::new(0),
+        }
+    }
+}
+
+/// One session's place in a room. Dropping it leaves the room.
+pub struct Seat {
+    hub: Arc<Hub>,
+    workspace: WorkspaceId,
+    room: Arc<Room>,
+    changes: watch::Receiver<Progress>,
+}
+
+impl Seat {
+    /// The log's identity.
+    pub fn epoch(&self) -> LogEpoch {
+        self.room.epoch.get().copied().unwrap_or(LogEpoch([0; 16]))
+    }
+
+    /// The last durable entry and the digest there.
+    pub fn head(&self) -> Head {
+        self.room.progress.borrow().head
+    }
+
+    /// Whether the log failed since the room joined it: then nothing more comes.
+    pub fn is_lost(&self) -> bool {
+        self.room.progress.borrow().lost
+    }
+
+    /// Returns when the head moved or the log was lost since the last call.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // The sender is in the room, and the room is here.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The entries after `after`, at most `bytes_max` bytes and one at least, if all of them are still in memory.
+    pub fn recent(&self, after: LogSeq, bytes_max: usize) -> Option<Vec<Arc<Entry>>> {
+        self.room.recent.lock().unwrap_or_else(PoisonError::into_inner).after(after, bytes_max)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.hub.leave(&self.workspace, &self.room);
+    }
+}

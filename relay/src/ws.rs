@@ -1,0 +1,147 @@
+//! Sessions: what a device and the relay say to each other over one WebSocket. Must not know HTTP, or how a log keeps
+//! its rows. Works on any stream of bytes, so a simulated network can carry it.
+
+mod compare;
+mod follow;
+mod pushes;
+mod session;
+mod socket;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::log::LogError;
+use crate::room::{EnterError, Hub};
+use comptoir_engine::codec::CodecError;
+use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay, Hello, Welcome};
+use session::Session;
+use socket::{Incoming, Outgoing};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+/// How a session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// The device left, or its connection broke.
+    Gone,
+    /// The device let a deadline pass.
+    Silent,
+    /// The relay ends it and says why.
+    Denied(Denial),
+}
+
+impl From<CodecError> for End {
+    fn from(error: CodecError) -> Self {
+        Self::Denied(Denial::Unreadable(error.to_string()))
+    }
+}
+
+impl From<LogError> for End {
+    fn from(error: LogError) -> Self {
+        if error != LogError::Unavailable {
+            tracing::error!(%error, "a session ends because the log cannot be read or written");
+        }
+        Self::Denied(Denial::Unavailable)
+    }
+}
+
+impl From<EnterError> for End {
+    fn from(error: EnterError) -> Self {
+        match error {
+            EnterError::Log(error) => error.into(),
+            EnterError::Full { sessions_max } => over_limit("sessions in a workspace", u64::from(sessions_max)),
+        }
+    }
+}
+
+fn over_limit(limit: &str, limit_max: u64) -> End {
+    End::Denied(Denial::OverLimit { limit: limit.to_owned(), limit_max })
+}
+
+/// A session's deadlines.
+#[derive(Debug, Clone, Copy)]
+struct Deadlines {
+    hello: Duration,
+    idle: Duration,
+    ping: Duration,
+    write: Duration,
+}
+
+/// What every session needs: who may enter, where to, and within which limits.
+pub struct Door {
+    auth: Auth,
+    hub: Arc<Hub>,
+    reconciles: Arc<Semaphore>,
+    shutdown: watch::Receiver<bool>,
+    deadlines: Deadlines,
+}
+
+impl Door {
+    /// Lets sessions into `hub` until `shutdown` turns true.
+    pub fn new(auth: Auth, hub: Arc<Hub>, config: &Config, shutdown: watch::Receiver<bool>) -> Self {
+        let deadlines = Deadlines {
+            hello: Duration::from_millis(config.hello_timeout_ms),
+            idle: Duration::from_millis(config.idle_timeout_ms),
+            ping: Duration::from_millis(config.ping_interval_ms),
+            write: Duration::from_millis(config.write_timeout_ms),
+        };
+        let reconciles = Arc::new(Semaphore::new(config.reconciles_max as usize));
+        Self { auth, hub, reconciles, shutdown, deadlines }
+    }
+
+    /// Whether sessions can be served now.
+    pub fn is_ready(&self) -> bool {
+        self.hub.log().is_ready() && !*self.shutdown.borrow()
+    }
+
+    /// Serves one session on a stream that has been upgraded to WebSocket, to its end.
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) {
+        let (mut outgoing, mut incoming) = socket::open(stream, self.deadlines.write).await;
+        let end = match self.greet(&mut outgoing, &mut incoming).await {
+            Ok(session) => session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).await,
+            Err(end) => end,
+        };
+        tracing::debug!(?end, "a session ended");
+        socket::close(outgoing, incoming, end).await;
+    }
+
+    /// The first message, its token, the welcome.
+    async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        outgoing: &mut Outgoing<S>,
+        incoming: &mut Incoming<S>,
+    ) -> Result<Session, End> {
+        let first = timeout(self.deadlines.hello, incoming.next());
+        let mut shutdown = self.shutdown.clone();
+        let first = tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => return Err(End::Denied(Denial::ShuttingDown)),
+            first = first => first.map_err(|_| End::Silent)??,
+        };
+        let FromDevice::Hello(hello) = first else { return Err(End::Denied(Denial::OutOfTurn)) };
+        let grant = self.auth.check(&hello.token, &hello.workspace).map_err(|fault| {
+            tracing::info!(%fault, "a device was turned away");
+            End::Denied(fault.into())
+        })?;
+        let seat = self.hub.enter(&grant).await?;
+        let head = seat.head();
+        let welcome = Welcome { epoch: seat.epoch().0, tail: head.tail.0, digest: head.digest.0, role: grant.role() };
+        outgoing.start(&FromRelay::Welcome(welcome)).await?;
+        tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");
+        let expires_in = self.auth.time_left(&grant);
+        let log = self.hub.log().clone();
+        Ok(Session::new(&hello, grant, seat, head, log, self.reconciles.clone(), self.deadlines, expires_in))
+    }
+}
+
+fn named(hello: &Hello) -> String {
+    hello.device_name.chars().filter(|letter| !letter.is_control()).take(64).collect()
+}
+
+/// Returns when the relay stops, or nobody is left who could stop it.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means the sender is gone: the relay has stopped.
+    let _ = shutdown.wait_for(|stopped| *stopped).await;
+}
