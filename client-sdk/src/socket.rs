@@ -1,6 +1,5 @@
 //! One connection to the relay: frames in, frames out, a deadline on every wait. Must not know what a frame says.
 
-use crate::worker::Traffic;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, SUBPROTOCOL};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -26,6 +25,15 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Frames that may wait in each direction.
 const FRAMES_MAX: usize = 8;
+
+/// Bytes on the wire, WebSocket and HTTP framing included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Sent.
+    pub sent_bytes: u64,
+    /// Received.
+    pub received_bytes: u64,
+}
 
 /// What a connection tells.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use super::lines::Writer;
 use super::output::Output;
 use crate::error::Error;
 use crate::handle::Comptoir;
-use crate::json;
 use crate::text::{text, text_with};
 use clap::Args;
+use comptoir_engine::record::json;
 use comptoir_engine::{Collection, Key, View};
 use serde_json::{Value as Json, json as object};
 use std::path::PathBuf;
@@ -57,7 +57,10 @@ impl Export {
 fn line(collection: Option<&Collection>, key: &Key, view: &View) -> Json {
     let mut line = json::object(&view.fields);
     if let Json::Object(fields) = &mut line {
-        let own = |value: &Json| value.as_str() == Some(key.as_str()) || value.to_string() == key.as_str();
+        let own = |value: &Json| {
+            value.as_str() == Some(key.as_str())
+                || value.as_i64().is_some_and(|number| number.to_string() == key.as_str())
+        };
         if collection.is_some() || !fields.values().any(own) {
             fields.insert("_key".to_owned(), key.as_str().into());
         }

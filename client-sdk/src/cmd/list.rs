@@ -3,10 +3,10 @@
 use super::output::Output;
 use crate::error::Error;
 use crate::handle::Comptoir;
-use crate::json;
 use crate::text::text;
 use clap::Args;
 use comptoir_engine::Collection;
+use comptoir_engine::record::json;
 use serde_json::json as object;
 
 /// Records read at a time.

@@ -3,9 +3,9 @@
 use super::output::Output;
 use crate::error::Error;
 use crate::handle::Comptoir;
-use crate::json;
 use crate::text::{text, text_with};
 use clap::Args;
+use comptoir_engine::record::json;
 use serde_json::json as object;
 
 #[derive(Args)]

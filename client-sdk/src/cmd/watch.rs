@@ -4,9 +4,9 @@ use super::output::Output;
 use super::run::asked_to_stop;
 use crate::error::Error;
 use crate::handle::{Comptoir, Notice};
-use crate::json;
 use crate::text::{text, text_with};
 use clap::Args;
+use comptoir_engine::record::json;
 use comptoir_engine::{Collection, Mode};
 use serde_json::json as object;
 
