@@ -9,6 +9,7 @@ mod columns;
 mod leb;
 
 use crate::id::{ActorId, ChangeHash, DERIVED_ACTOR_BYTES, DocumentId};
+use columns::Counts;
 use leb::Reader;
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +25,9 @@ pub const OTHER_ACTORS_MAX: usize = 1024;
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// The highest op counter; Automerge 0.12 panics near 2^32.
 pub const OP_COUNTER_MAX: u64 = 1 << 31;
+/// The farthest a change's time may be from the epoch, in seconds, past what any clock in milliseconds shows.
+/// Automerge 0.12 stores the differences of times and overflows when they pass 64 bits.
+pub const TIME_S_MAX: u64 = 1 << 56;
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const TYPE_CHANGE: u8 = 1;
@@ -76,6 +80,7 @@ pub struct Parts {
 pub struct Change {
     parts: Parts,
     ops: u64,
+    content_bytes: u64,
     bytes: Vec<u8>,
     hash: ChangeHash,
 }
@@ -95,7 +100,8 @@ impl Change {
     /// Puts a change together and checks it.
     pub fn build(parts: Parts) -> Result<Self, ChangeFault> {
         check_limits(&parts)?;
-        let ops = columns::count_ops(&parts.columns)?;
+        let Counts { ops, repeated_bytes } = columns::count(&parts.columns)?;
+        let content_bytes = repeated_bytes.saturating_add(parts.columns.len() as u64);
         if parts.start_op.saturating_add(ops) > OP_COUNTER_MAX {
             return Err(ChangeFault::TooLarge { limit: "op counter", limit_max: OP_COUNTER_MAX });
         }
@@ -103,7 +109,7 @@ impl Change {
         if bytes.len() > CHANGE_BYTES_MAX {
             return Err(ChangeFault::TooLarge { limit: "bytes", limit_max: CHANGE_BYTES_MAX as u64 });
         }
-        Ok(Self { parts, ops, bytes, hash })
+        Ok(Self { parts, ops, content_bytes, bytes, hash })
     }
 
     /// Makes the change a derived one of `document`: same content, no time, the actor computed from both.
@@ -137,6 +143,11 @@ impl Change {
     /// How many ops it holds.
     pub fn ops(&self) -> u64 {
         self.ops
+    }
+
+    /// How long its columns are, in bytes, with each name as often as ops carry it: 60 bytes can stand for gigabytes.
+    pub fn content_bytes(&self) -> u64 {
+        self.content_bytes
     }
 
     /// The counter of its last op; one less than `start_op` when it has none.
@@ -175,6 +186,9 @@ fn check_limits(parts: &Parts) -> Result<(), ChangeFault> {
     over("actors", parts.other_actors.len(), OTHER_ACTORS_MAX)?;
     over("message bytes", parts.message.len(), MESSAGE_BYTES_MAX)?;
     over("bytes", parts.columns.len(), CHANGE_BYTES_MAX)?;
+    if parts.time_s.unsigned_abs() > TIME_S_MAX {
+        return Err(ChangeFault::TooLarge { limit: "seconds from 1970", limit_max: TIME_S_MAX });
+    }
     if parts.seq == 0 || parts.start_op == 0 {
         return Err(ChangeFault::Malformed("sequence numbers begin at 1"));
     }

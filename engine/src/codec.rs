@@ -4,11 +4,15 @@
 //! length-prefixed, enum variants are numbered in order of declaration (bincode 2, `config::standard`).
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use std::sync::OnceLock;
 
 pub use bincode::{Decode, Encode};
 
-/// The longest encoded value that is read or written, in bytes.
-pub const ENCODED_BYTES_MAX: usize = 8 << 20;
+/// The longest encoded value that is read or written, and the most memory a decoded one may ask for, in bytes.
+pub const ENCODED_BYTES_MAX: usize = 16 << 20;
 
 type Config = Configuration<LittleEndian, Varint, Limit<ENCODED_BYTES_MAX>>;
 
@@ -100,3 +104,36 @@ pub fn decode_front<T: Versioned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError
         .map_err(|cause| CodecError::Malformed { what, cause: cause.to_string() })?;
     Ok((value, &body[used..]))
 }
+
+/// Something computed from what stands beside it when first asked for. It is no part of the value: it is not encoded,
+/// not compared, and computed again after decoding.
+#[derive(Debug, Clone)]
+pub struct Computed<T>(pub OnceLock<T>);
+
+impl<T> Default for Computed<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> PartialEq for Computed<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Computed<T> {}
+
+impl<T> Encode for Computed<T> {
+    fn encode<E: Encoder>(&self, _: &mut E) -> Result<(), EncodeError> {
+        Ok(())
+    }
+}
+
+impl<T, C> Decode<C> for Computed<T> {
+    fn decode<D: Decoder<Context = C>>(_: &mut D) -> Result<Self, DecodeError> {
+        Ok(Self::default())
+    }
+}
+
+bincode::impl_borrow_decode!(Computed<T>, T);

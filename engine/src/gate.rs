@@ -2,12 +2,20 @@
 //! relay admits without Automerge. Must not know records, storage or the wire.
 
 use crate::change::{Change, ChangeFault};
-use crate::codec::{Decode, Encode};
+use crate::codec::{Computed, Decode, Encode};
 use crate::digest::Digest;
 use crate::id::{ActorId, ChangeHash, DocumentId, LogSeq};
+use std::collections::HashMap;
 
-/// The most changes one document may have. Its lineage is one row of about 40 bytes a change.
+/// The most changes one document may have. Its lineage is one row of about 40 bytes a change, 70 at worst.
 pub const DOCUMENT_CHANGES_MAX: usize = 100_000;
+/// The most ops all changes of one document may hold: 60 bytes can stand for 50,000, which take 20 MB of memory.
+pub const DOCUMENT_OPS_MAX: u64 = 1 << 19;
+/// The most bytes of content all changes of one document may hold, as [`Change::content_bytes`] counts them.
+pub const DOCUMENT_CONTENT_BYTES_MAX: u64 = 4 << 20;
+
+/// So many actors, or of the latest changes, are looked through before an index is made.
+const SCAN_MAX: usize = 1024;
 
 /// Why a change was set aside. A closed list: it travels on the wire and is kept with the change.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]
@@ -98,10 +106,30 @@ struct Link {
 /// The changes of one document, without their content: enough to admit, to deduplicate and to sum up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 pub struct Lineage {
-    heads: Vec<[u8; 32]>,
+    /// Places in `links`, ascending.
+    heads: Vec<u32>,
     actors: Vec<Vec<u8>>,
     last_seqs: Vec<u64>,
     links: Vec<Link>,
+    ops: u64,
+    content_bytes: u64,
+    index: Computed<Index>,
+}
+
+/// Places in a long lineage.
+#[derive(Debug, Clone, Default)]
+struct Index {
+    actors: HashMap<Vec<u8>, u32>,
+    by_hash: HashMap<[u8; 32], u32>,
+    by_seq: HashMap<(u32, u64), u32>,
+}
+
+impl Index {
+    fn add(&mut self, place: u32, link: &Link, actor: &[u8]) {
+        self.actors.entry(actor.to_vec()).or_insert(link.actor);
+        self.by_hash.insert(link.hash, place);
+        self.by_seq.insert((link.actor, link.seq), place);
+    }
 }
 
 impl Lineage {
@@ -127,31 +155,56 @@ impl Lineage {
         if parts.start_op != expected {
             return Err(Refusal::StartOp { expected, found: parts.start_op });
         }
-        if self.links.len() >= DOCUMENT_CHANGES_MAX {
-            return Err(Refusal::DocumentFull);
+        // An actor that does not follow its own last change would name two ops alike.
+        let own = self.place_by_seq(&parts.actor, last_seq).map_or(0, |place| self.links[place].max_op);
+        if parts.start_op <= own {
+            return Err(Refusal::StartOp { expected: own + 1, found: parts.start_op });
         }
+        self.check_totals(change)?;
         Ok(Admission::New)
+    }
+
+    fn check_totals(&self, change: &Change) -> Result<(), Refusal> {
+        let over = |limit: &str, limit_max| Err(Refusal::TooLarge { limit: limit.to_owned(), limit_max });
+        match () {
+            _ if self.links.len() >= DOCUMENT_CHANGES_MAX => Err(Refusal::DocumentFull),
+            _ if self.ops + change.ops() > DOCUMENT_OPS_MAX => over("ops in one record", DOCUMENT_OPS_MAX),
+            _ if self.content_bytes.saturating_add(change.content_bytes()) > DOCUMENT_CONTENT_BYTES_MAX => {
+                over("bytes in one record", DOCUMENT_CONTENT_BYTES_MAX)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds a change that [`Lineage::check`] found new; `at` is its log entry, or 0 where there is none.
     pub fn extend(&mut self, change: &Change, at: LogSeq) {
         let parts = change.parts();
-        let actor = self.actors.iter().position(|actor| actor == parts.actor.as_bytes()).unwrap_or_else(|| {
+        for dep in &parts.deps {
+            let head = self.place(dep).and_then(|place| self.heads.binary_search(&(place as u32)).ok());
+            head.map(|head| self.heads.remove(head));
+        }
+        let actor = self.actor(&parts.actor).unwrap_or_else(|| {
             self.actors.push(parts.actor.as_bytes().to_vec());
             self.last_seqs.push(0);
             self.actors.len() - 1
         });
         self.last_seqs[actor] = parts.seq;
+        self.ops += change.ops();
+        self.content_bytes += change.content_bytes();
         let (hash, seq, max_op) = (change.hash().0, parts.seq, change.max_op());
-        self.links.push(Link { hash, actor: actor as u32, seq, max_op, at: at.0 });
-        self.heads.retain(|head| !parts.deps.iter().any(|dep| dep.0 == *head));
-        let place = self.heads.partition_point(|head| *head < hash);
-        self.heads.insert(place, hash);
+        let (place, link) = (self.links.len() as u32, Link { hash, actor: actor as u32, seq, max_op, at: at.0 });
+        if let Some(index) = self.index.0.get_mut() {
+            index.add(place, &link, parts.actor.as_bytes());
+        }
+        self.links.push(link);
+        self.heads.push(place);
     }
 
     /// The changes nothing follows, sorted.
     pub fn heads(&self) -> Vec<ChangeHash> {
-        self.heads.iter().copied().map(ChangeHash).collect()
+        let mut heads: Vec<_> = self.heads.iter().map(|place| ChangeHash(self.links[*place as usize].hash)).collect();
+        heads.sort_unstable();
+        heads
     }
 
     /// The document's leaf in the digest.
@@ -171,15 +224,12 @@ impl Lineage {
 
     /// The number of the actor's last change; 0 for an actor unknown here.
     pub fn last_seq(&self, actor: &ActorId) -> u64 {
-        let index = self.actors.iter().position(|known| known == actor.as_bytes());
-        index.map_or(0, |index| self.last_seqs[index])
+        self.actor(actor).map_or(0, |actor| self.last_seqs[actor])
     }
 
     /// The change of this actor with this number.
     pub fn hash_of(&self, actor: &ActorId, seq: u64) -> Option<ChangeHash> {
-        let index = self.actors.iter().position(|known| known == actor.as_bytes())? as u32;
-        let link = self.links.iter().rev().find(|link| link.actor == index && link.seq == seq)?;
-        Some(ChangeHash(link.hash))
+        self.place_by_seq(actor, seq).map(|place| ChangeHash(self.links[place].hash))
     }
 
     /// Who made the change, and its number among theirs.
@@ -202,6 +252,41 @@ impl Lineage {
     }
 
     fn link(&self, hash: &ChangeHash) -> Option<&Link> {
-        self.links.iter().rev().find(|link| link.hash == hash.0)
+        self.place(hash).map(|place| &self.links[place])
+    }
+
+    fn actor(&self, actor: &ActorId) -> Option<usize> {
+        match self.actors.len() > SCAN_MAX {
+            true => self.index().actors.get(actor.as_bytes()).map(|actor| *actor as usize),
+            false => self.actors.iter().position(|known| known == actor.as_bytes()),
+        }
+    }
+
+    fn place(&self, hash: &ChangeHash) -> Option<usize> {
+        let indexed = || self.index().by_hash.get(&hash.0).map(|place| *place as usize);
+        self.scan(|link| link.hash == hash.0, indexed)
+    }
+
+    fn place_by_seq(&self, actor: &ActorId, seq: u64) -> Option<usize> {
+        let actor = self.actor(actor)? as u32;
+        let indexed = || self.index().by_seq.get(&(actor, seq)).map(|place| *place as usize);
+        self.scan(|link| link.actor == actor && link.seq == seq, indexed)
+    }
+
+    /// Looks through the latest changes, and into the index for the others.
+    fn scan(&self, is: impl Fn(&Link) -> bool, indexed: impl FnOnce() -> Option<usize>) -> Option<usize> {
+        let latest = self.links.len().saturating_sub(SCAN_MAX);
+        let found = self.links[latest..].iter().rposition(is).map(|place| latest + place);
+        found.or_else(|| if latest > 0 { indexed() } else { None })
+    }
+
+    fn index(&self) -> &Index {
+        self.index.0.get_or_init(|| {
+            let mut index = Index::default();
+            for (place, link) in self.links.iter().enumerate() {
+                index.add(place as u32, link, &self.actors[link.actor as usize]);
+            }
+            index
+        })
     }
 }

@@ -21,7 +21,7 @@ use crate::wire::BatchFault;
 use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
 
-pub use local::Committed;
+pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
 pub use quarantine::Quarantined;
 pub use remote::Applied;

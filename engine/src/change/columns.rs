@@ -23,8 +23,15 @@ enum Item {
     Text,
 }
 
-/// The number of ops, after checking that no column holds more items than there are ops to carry them.
-pub(super) fn count_ops(columns: &[u8]) -> Result<u64, ChangeFault> {
+/// What the columns hold.
+pub(super) struct Counts {
+    pub(super) ops: u64,
+    /// The bytes of all texts, each as often as its run says, past those that are spelled out.
+    pub(super) repeated_bytes: u64,
+}
+
+/// Counts, after checking that no column holds more items than there are ops to carry them.
+pub(super) fn count(columns: &[u8]) -> Result<Counts, ChangeFault> {
     let mut reader = Reader::new(columns);
     let count = reader.count(2)?;
     let mut headers = Vec::with_capacity(count.min(KNOWN.len() + 1));
@@ -49,7 +56,7 @@ pub(super) fn count_ops(columns: &[u8]) -> Result<u64, ChangeFault> {
     }
 }
 
-fn check(data: &[(u64, &[u8])]) -> Result<u64, ChangeFault> {
+fn check(data: &[(u64, &[u8])]) -> Result<Counts, ChangeFault> {
     let of = |spec| data.iter().find(|column| column.0 == spec).map_or(&[][..], |column| column.1);
     let ops = items(of(ACTION), Item::Unsigned, |_| Ok(()))?;
     if ops > OPS_MAX {
@@ -65,20 +72,21 @@ fn check(data: &[(u64, &[u8])]) -> Result<u64, ChangeFault> {
     if value_bytes != of(VALUE).len() as u64 {
         return Err(ChangeFault::Malformed("values and their lengths differ"));
     }
+    let mut repeated_bytes = 0u64;
     for &(spec, bytes) in data {
         let carried = if spec == 0x71 || spec == 0x73 { preds } else { ops };
         let found = match spec & 7 {
             1 | 2 | 6 | 0 => items(bytes, Item::Unsigned, |_| Ok(()))?,
             3 => items(bytes, Item::Signed, |_| Ok(()))?,
             4 => booleans(bytes)?,
-            5 => items(bytes, Item::Text, |_| Ok(()))?,
+            5 => items(bytes, Item::Text, |(count, length)| add(&mut repeated_bytes, (count - 1, length)))?,
             _ => 0,
         };
         if found > carried {
             return Err(ChangeFault::Malformed("a column is longer than the ops"));
         }
     }
-    Ok(ops)
+    Ok(Counts { ops, repeated_bytes })
 }
 
 fn add(sum: &mut u64, (count, value): (u64, u64)) -> Result<(), ChangeFault> {
@@ -118,6 +126,7 @@ fn items(
     Ok(total)
 }
 
+/// A number, or the length of a text.
 fn value(reader: &mut Reader<'_>, item: &Item) -> Result<u64, ChangeFault> {
     match item {
         Item::Unsigned => reader.unsigned(),
@@ -125,16 +134,21 @@ fn value(reader: &mut Reader<'_>, item: &Item) -> Result<u64, ChangeFault> {
         Item::Text => {
             let length = reader.length()?;
             let text = reader.take(length)?;
-            std::str::from_utf8(text).map(|_| 0).map_err(|_| ChangeFault::Malformed("a text is not UTF-8"))
+            std::str::from_utf8(text).map(|_| length as u64).map_err(|_| ChangeFault::Malformed("a text is not UTF-8"))
         }
     }
 }
 
+/// The number of items in a boolean column: counts in turn, of falses first. Only those falses may be none.
 fn booleans(bytes: &[u8]) -> Result<u64, ChangeFault> {
     let mut reader = Reader::new(bytes);
     let mut total = 0u64;
     while !reader.is_empty() {
-        add(&mut total, (reader.unsigned()?, 1))?;
+        let (first, count) = (reader.rest().len() == bytes.len(), reader.unsigned()?);
+        if count == 0 && (!first || reader.is_empty()) {
+            return Err(ChangeFault::Malformed("an empty run"));
+        }
+        add(&mut total, (count, 1))?;
     }
     Ok(total)
 }

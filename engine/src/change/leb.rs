@@ -1,6 +1,8 @@
-//! Little-endian base-128 numbers and a bounded reader. Must not know what it reads.
+//! Little-endian base-128 numbers, in their shortest form only, and a bounded reader. Must not know what it reads.
 
 use super::ChangeFault;
+
+const TOO_LONG: ChangeFault = ChangeFault::Malformed("a number is not in its shortest form");
 
 /// Reads from the front of a slice; never past its end.
 pub(super) struct Reader<'a> {
@@ -35,8 +37,10 @@ impl<'a> Reader<'a> {
                 break;
             }
             value |= low << (7 * index);
-            if byte & 0x80 == 0 {
-                return Ok(value);
+            match byte {
+                0 if index > 0 => return Err(TOO_LONG),
+                0..0x80 => return Ok(value),
+                _ => {}
             }
         }
         Err(ChangeFault::Malformed("a number is over 64 bits"))
@@ -44,6 +48,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn signed(&mut self) -> Result<i64, ChangeFault> {
         let mut value = 0i64;
+        let mut last = None;
         for index in 0..10 {
             let byte = self.take(1)?[0];
             let low = byte & 0x7f;
@@ -52,10 +57,15 @@ impl<'a> Reader<'a> {
             }
             value |= i64::from(low).wrapping_shl(7 * index);
             if byte & 0x80 == 0 {
+                // The last byte repeats what the sign bit of the one before it says.
+                if last.is_some_and(|last: u8| low == if last & 0x40 == 0 { 0 } else { 0x7f }) {
+                    return Err(TOO_LONG);
+                }
                 let bits = 7 * (index + 1);
                 let negative = byte & 0x40 != 0 && bits < 64;
                 return Ok(if negative { value | (-1i64).wrapping_shl(bits) } else { value });
             }
+            last = Some(byte);
         }
         Err(ChangeFault::Malformed("a number is over 64 bits"))
     }

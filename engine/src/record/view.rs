@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 /// The deepest nesting of lists and maps.
 pub const DEPTH_MAX: usize = 32;
 
+/// The most a view holds, in bytes: names and texts, plus 16 for each of them and for each value. What comes later in
+/// the document is left out, on every device alike; the gate's limits let only hundreds of thousands of values pass this.
+pub const VIEW_BYTES_MAX: usize = 5 << 20;
+
 /// A record's fields by name.
 pub type Fields = BTreeMap<String, Value>;
 

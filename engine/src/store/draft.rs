@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 const SNAPSHOT_INLINE_BYTES_MAX: usize = 2048;
 /// The changes kept beside a snapshot before a new one replaces both.
 const TAIL_CHANGES_MAX: usize = 16;
+/// Or their bytes.
+const TAIL_BYTES_MAX: usize = 64 << 10;
 
 /// One record in work.
 #[derive(Clone)]
@@ -43,7 +45,8 @@ impl Draft {
 
     /// Replaces a long tail by a snapshot that was loaded again and compared.
     fn compact(&mut self, document: &Document) -> Result<(), StoreError> {
-        if self.row.tail.len() >= TAIL_CHANGES_MAX {
+        let bytes: usize = self.row.tail.iter().map(Vec::len).sum();
+        if self.row.tail.len() >= TAIL_CHANGES_MAX || bytes > TAIL_BYTES_MAX {
             self.row.snapshot = document.snapshot()?;
             self.row.tail.clear();
             self.snapshot_changed = true;

@@ -8,8 +8,12 @@ use crate::gate::{Admission, Lineage};
 use crate::id::RecordId;
 use crate::record::{EditError, FieldEdit};
 use crate::time::Timestamp;
-use crate::wire::batch::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX};
+use crate::wire::batch::BATCH_CHANGES_MAX;
+use crate::wire::message::FRAME_BYTES_MAX;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The most a transaction's changes may take on the wire, in bytes: it is one push, and a push is one frame.
+pub const TRANSACTION_BYTES_MAX: usize = FRAME_BYTES_MAX / 8 * 7;
 
 /// What a transaction did, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,14 +110,19 @@ pub(super) fn sent(record: &RecordId, change: &Change, lineage: &Lineage) -> Sen
     }
 }
 
+/// What a change takes in a push at most, every hash spelled out, in bytes.
+pub(super) fn pushed_bytes(change: &SentChange) -> usize {
+    change.bytes.len() + change.collection.len() + change.key.len() + 32 * change.deps.len() + 64
+}
+
 fn check_size(row: &OutboxRow) -> Result<(), StoreError> {
-    let bytes: usize = row.changes.iter().map(|change| change.bytes.len() + change.key.len() + 32).sum();
+    let bytes: usize = row.changes.iter().map(pushed_bytes).sum();
     match () {
         _ if row.changes.len() > BATCH_CHANGES_MAX => {
             Err(StoreError::TooLarge { limit: "changes", limit_max: BATCH_CHANGES_MAX })
         }
-        _ if bytes > BATCH_BYTES_MAX / 2 => {
-            Err(StoreError::TooLarge { limit: "bytes", limit_max: BATCH_BYTES_MAX / 2 })
+        _ if bytes > TRANSACTION_BYTES_MAX => {
+            Err(StoreError::TooLarge { limit: "bytes", limit_max: TRANSACTION_BYTES_MAX })
         }
         _ => Ok(()),
     }

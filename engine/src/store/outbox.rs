@@ -1,13 +1,14 @@
 //! The outbox: what the relay has not acknowledged, in the order it was made. It is the send queue. Must not know
 //! sessions.
 
+use super::local::{pushed_bytes, sent};
 use super::rows::{OutboxRow, SentChange};
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
 use crate::gate::{Lineage, Refusal};
-use crate::id::{ActorId, Cursor, RecordId};
+use crate::id::{ActorId, Cursor, LogSeq, RecordId};
 use crate::time::Timestamp;
 use crate::wire::batch::{self, Item, Style};
 use crate::wire::message::Refused;
@@ -43,7 +44,7 @@ impl Store {
             let Some((last, _)) = rows.last() else { break };
             next = last + 1;
             for (number, row) in rows {
-                let row_bytes: usize = row.changes.iter().map(|change| change.bytes.len()).sum();
+                let row_bytes: usize = row.changes.iter().map(pushed_bytes).sum();
                 let full = bytes + row_bytes > PUSH_BYTES || items.len() + row.changes.len() > PUSH_CHANGES;
                 if full && !items.is_empty() {
                     break 'rows;
@@ -126,16 +127,20 @@ impl Store {
             let changes = draft.document()?.changes();
             let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
             let mut lineage = Lineage::default();
-            for (place, chunk) in changes.chunks(PUSH_CHANGES).enumerate() {
-                let mut row = OutboxRow { edits: u64::from(place == 0), changes: Vec::new() };
-                for change in chunk {
-                    row.changes.push(super::local::sent(record, change, &lineage));
-                    lineage.extend(change, crate::id::LogSeq(0));
+            let mut row = OutboxRow { edits: 1, changes: Vec::new() };
+            let mut bytes = 0;
+            for change in &changes {
+                let sent = sent(record, change, &lineage);
+                lineage.extend(change, LogSeq(0));
+                bytes += pushed_bytes(&sent);
+                if !row.changes.is_empty() && (bytes > PUSH_BYTES || row.changes.len() >= PUSH_CHANGES) {
+                    bytes = pushed_bytes(&sent);
+                    let full = std::mem::replace(&mut row, OutboxRow { edits: 0, changes: Vec::new() });
+                    queue(&mut tx, &mut state, &full)?;
                 }
-                put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
-                state.outbox_next += 1;
-                state.pending += row.edits;
+                row.changes.push(sent);
             }
+            queue(&mut tx, &mut state, &row)?;
         }
         put_row(&mut tx, keys::state(), &state)?;
         self.finish(tx)?;
@@ -170,6 +175,13 @@ impl Store {
         let rows = txn::scan(&*self.disk, &keys::outbox(from), &keys::outbox(through + 1), rows_max)?;
         rows.into_iter().map(|(key, bytes)| Ok((keys::number_of(&key)?, codec::decode(&bytes)?))).collect()
     }
+}
+
+fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
+    put_row(tx, keys::outbox(state.outbox_next), row)?;
+    state.outbox_next += 1;
+    state.pending += row.edits;
+    Ok(())
 }
 
 fn item(sent: &SentChange) -> Result<Item, StoreError> {

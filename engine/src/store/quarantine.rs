@@ -2,10 +2,11 @@
 
 use super::rows::{QuarantineRow, StateRow};
 use super::{Store, StoreError, keys, put_row};
+use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
 use crate::gate::Refusal;
-use crate::id::RecordId;
+use crate::id::{ActorId, ChangeHash, RecordId};
 use crate::time::Timestamp;
 
 /// A change set aside.
@@ -60,6 +61,22 @@ impl Store {
 
     pub(super) fn has_own_quarantined(&self, record: &RecordId) -> Result<bool, StoreError> {
         Ok(self.quarantine_rows(record)?.iter().any(|row| row.own))
+    }
+
+    /// The hash of a change that was set aside: later changes may name it, though they must wait.
+    pub(super) fn quarantined_hash(
+        &self,
+        record: &RecordId,
+        actor: &ActorId,
+        seq: u64,
+    ) -> Result<Option<ChangeHash>, StoreError> {
+        if self.state.quarantined == 0 {
+            return Ok(None);
+        }
+        let rows = self.quarantine_rows(record)?;
+        let changes = rows.iter().filter_map(|row| Change::parse(&row.bytes).ok());
+        let mut named = changes.filter(|change| change.parts().actor == *actor && change.parts().seq == seq);
+        Ok(named.next().map(|change| change.hash()))
     }
 
     fn quarantine_rows(&self, record: &RecordId) -> Result<Vec<QuarantineRow>, StoreError> {

@@ -80,7 +80,13 @@ impl Store {
         let mut failed = None;
         let unpacked =
             batch.unpack(&self.settings.workspace, |record, actor, seq| match self.draft(drafts, record) {
-                Ok(draft) => draft.row.lineage.hash_of(actor, seq),
+                Ok(draft) => match draft.row.lineage.hash_of(actor, seq) {
+                    Some(hash) => Some(hash),
+                    None => self.quarantined_hash(record, actor, seq).unwrap_or_else(|error| {
+                        failed.get_or_insert(error);
+                        None
+                    }),
+                },
                 Err(error) => {
                     failed.get_or_insert(error);
                     None

@@ -5,15 +5,21 @@
 //! each change, and put back before hashing: magic, checksum, length, hash, derived actors; a dependency is
 //! the number of a change its receiver must already have.
 
-use crate::change::{Change, ChangeFault, Parts};
+mod pack;
+mod unpack;
+
+use crate::change::{Change, DEPS_MAX, OTHER_ACTORS_MAX};
 use crate::codec::{self, CodecError, Decode, Encode, Versioned};
 use crate::gate::Refusal;
-use crate::id::{ActorId, ChangeHash, DocumentId, RecordId, WorkspaceId};
+use crate::id::{ActorId, ChangeHash, RecordId, WorkspaceId};
+use pack::Packer;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use unpack::Unpacker;
 
 /// The longest batch before compression, in bytes.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// The longest all changes of a batch may be once rebuilt, in bytes: a few bytes can name 256 dependencies.
+pub const REBUILT_BYTES_MAX: usize = 16 << 20;
 /// The most changes in a batch.
 pub const BATCH_CHANGES_MAX: usize = 16_384;
 
@@ -54,7 +60,7 @@ pub enum BatchFault {
     /// The columns do not fit each other.
     #[error("a batch is malformed: {0}")]
     Malformed(&'static str),
-    /// Over [`BATCH_CHANGES_MAX`] or [`BATCH_BYTES_MAX`].
+    /// Over [`BATCH_CHANGES_MAX`], [`BATCH_BYTES_MAX`] or [`REBUILT_BYTES_MAX`].
     #[error("a batch is over the limit of {limit_max} {limit}")]
     TooLarge {
         /// Which limit, with its unit.
@@ -112,7 +118,8 @@ pub struct Batch {
 pub struct Unpacked {
     /// Each change, or why it cannot be one, with its record.
     pub changes: Vec<(RecordId, Result<Change, Refusal>)>,
-    /// Whether the hashes are those the author computed. If not, a receiver has other changes under the same names.
+    /// Whether the hashes are those the author computed. If not, a receiver has other changes under the same names, or
+    /// cannot tell because it lacks some: then the batch is needed in the explicit style.
     pub clear: bool,
 }
 
@@ -121,7 +128,8 @@ pub fn pack(items: &[Item], style: Style) -> Result<Vec<u8>, BatchFault> {
     if items.len() > BATCH_CHANGES_MAX {
         return Err(BatchFault::TooLarge { limit: "changes", limit_max: BATCH_CHANGES_MAX });
     }
-    let mut packer = Packer { style, ..Packer::default() };
+    check_rebuilt(items.iter().map(|item| item.change.bytes().len()).sum())?;
+    let mut packer = Packer::new(style);
     items.iter().enumerate().for_each(|(index, item)| packer.add(index, item));
     packer.out.check = check(items.iter().map(|item| item.change.hash()));
     close(&codec::encode(&packer.out)?)
@@ -133,6 +141,13 @@ fn check(hashes: impl Iterator<Item = ChangeHash>) -> [u8; 8] {
     let mut check = [0; 8];
     check.copy_from_slice(&hash.finalize()[..8]);
     check
+}
+
+fn check_rebuilt(bytes: usize) -> Result<(), BatchFault> {
+    match bytes > REBUILT_BYTES_MAX {
+        true => Err(BatchFault::TooLarge { limit: "bytes once rebuilt", limit_max: REBUILT_BYTES_MAX }),
+        false => Ok(()),
+    }
 }
 
 fn close(body: &[u8]) -> Result<Vec<u8>, BatchFault> {
@@ -173,113 +188,6 @@ fn open(bytes: &[u8]) -> Result<Vec<u8>, BatchFault> {
     }
 }
 
-/// Builds [`Columns`], giving each actor, collection, record and hash its place.
-struct Packer<'a> {
-    style: Style,
-    out: Columns,
-    actors: HashMap<&'a ActorId, u32>,
-    collections: HashMap<&'a str, u32>,
-    records: HashMap<&'a RecordId, u32>,
-    hashes: HashMap<ChangeHash, u32>,
-    placed: HashMap<ChangeHash, usize>,
-    derived: HashMap<&'a ActorId, usize>,
-    last_time_s: i64,
-}
-
-impl Default for Packer<'_> {
-    fn default() -> Self {
-        Self {
-            style: Style::Compact,
-            out: Columns::default(),
-            actors: HashMap::new(),
-            collections: HashMap::new(),
-            records: HashMap::new(),
-            hashes: HashMap::new(),
-            placed: HashMap::new(),
-            derived: HashMap::new(),
-            last_time_s: 0,
-        }
-    }
-}
-
-impl<'a> Packer<'a> {
-    fn add(&mut self, index: usize, item: &'a Item) {
-        let parts = item.change.parts();
-        let record = self.record(&item.record);
-        let actor = if parts.actor.is_derived() { 0 } else { self.actor(&parts.actor) + 1 };
-        self.out.record.push(record);
-        self.out.actor.push(actor);
-        self.out.seq.push(if actor == 0 { 0 } else { parts.seq });
-        self.out.start_op.push(parts.start_op);
-        self.out.time_s.push(parts.time_s.wrapping_sub(self.last_time_s));
-        self.last_time_s = parts.time_s;
-        self.out.message.push(parts.message.clone());
-        self.out.dep_count.push(parts.deps.len() as u32);
-        for (dep, (actor, seq)) in parts.deps.iter().zip(&item.deps) {
-            let (kind, value) = self.dep(index, dep, actor, *seq);
-            self.out.dep_kind.push(kind);
-            self.out.dep_value.push(value);
-        }
-        self.out.other_count.push(parts.other_actors.len() as u32);
-        for other in &parts.other_actors {
-            let code = match self.derived.get(other) {
-                Some(place) => ((index - place) as u32) << 1 | 1,
-                None => self.actor(other) << 1,
-            };
-            self.out.other.push(code);
-        }
-        self.out.columns_bytes.push(parts.columns.len() as u32);
-        self.out.columns.extend_from_slice(&parts.columns);
-        if self.style == Style::Explicit {
-            self.out.own.push(item.change.hash().0);
-        }
-        self.placed.insert(item.change.hash(), index);
-        if parts.actor.is_derived() {
-            self.derived.insert(&parts.actor, index);
-        }
-    }
-
-    fn dep(&mut self, index: usize, dep: &ChangeHash, actor: &'a ActorId, seq: u64) -> (u32, u64) {
-        if let Some(place) = self.placed.get(dep) {
-            return (0, (index - place) as u64);
-        }
-        if self.style == Style::Compact {
-            return (self.actor(actor) + 2, seq);
-        }
-        let next = self.hashes.len() as u32;
-        let place = *self.hashes.entry(*dep).or_insert(next);
-        if place == next {
-            self.out.hashes.push(dep.0);
-        }
-        (1, u64::from(place))
-    }
-
-    fn actor(&mut self, actor: &'a ActorId) -> u32 {
-        let next = self.actors.len() as u32;
-        let place = *self.actors.entry(actor).or_insert(next);
-        if place == next {
-            self.out.actors.push(actor.as_bytes().to_vec());
-        }
-        place
-    }
-
-    fn record(&mut self, record: &'a RecordId) -> u32 {
-        if let Some(&place) = self.records.get(record) {
-            return place;
-        }
-        let next = self.collections.len() as u32;
-        let collection = *self.collections.entry(record.collection.as_str()).or_insert(next);
-        if collection == next {
-            self.out.collections.push(record.collection.as_str().to_owned());
-        }
-        let place = self.records.len() as u32;
-        self.records.insert(record, place);
-        self.out.record_collection.push(collection);
-        self.out.record_key.push(record.key.as_str().to_owned());
-        place
-    }
-}
-
 impl Batch {
     /// Reads and checks the outer form.
     pub fn decode(bytes: &[u8]) -> Result<Self, BatchFault> {
@@ -314,7 +222,10 @@ impl Batch {
         }
         let whole = unpacker.done.iter().all(|(_, change)| change.is_ok());
         let hashes = unpacker.done.iter().filter_map(|(_, change)| change.as_ref().ok().map(Change::hash));
-        let clear = !whole || check(hashes) == self.columns.check;
+        let clear = match whole {
+            true => check(hashes) == self.columns.check,
+            false => !unpacker.borrowed || !self.columns.own.is_empty(),
+        };
         Ok(Unpacked { changes: unpacker.done, clear })
     }
 }
@@ -336,152 +247,16 @@ impl Columns {
         let fits = even.iter().all(|length| *length == changes)
             && (self.own.is_empty() || self.own.len() == changes)
             && self.record_collection.len() == self.record_key.len()
+            && self.record_key.len() <= changes
+            && self.collections.len() <= changes
+            && self.hashes.len() <= self.dep_kind.len()
+            && self.actors.len() <= changes + self.dep_kind.len() + self.other.len()
+            && self.dep_count.iter().all(|count| *count as usize <= DEPS_MAX)
+            && self.other_count.iter().all(|count| *count as usize <= OTHER_ACTORS_MAX)
             && self.dep_kind.len() == self.dep_value.len()
             && sum(&self.dep_count) == self.dep_kind.len() as u64
             && sum(&self.other_count) == self.other.len() as u64
             && sum(&self.columns_bytes) == self.columns.len() as u64;
         if fits { Ok(()) } else { Err(BatchFault::Malformed("its columns have different lengths")) }
-    }
-}
-
-/// Takes [`Columns`] apart, change by change.
-struct Unpacker<'a> {
-    columns: &'a Columns,
-    records: Vec<(RecordId, DocumentId)>,
-    actors: Vec<ActorId>,
-    done: Vec<(RecordId, Result<Change, Refusal>)>,
-    own: HashMap<(u32, ActorId, u64), ChangeHash>,
-    time_s: i64,
-    deps_used: usize,
-    others_used: usize,
-    columns_used: usize,
-}
-
-impl<'a> Unpacker<'a> {
-    fn new(columns: &'a Columns, workspace: &WorkspaceId) -> Result<Self, BatchFault> {
-        let mut records = Vec::with_capacity(columns.record_key.len());
-        for (collection, key) in columns.record_collection.iter().zip(&columns.record_key) {
-            let collection =
-                columns.collections.get(*collection as usize).ok_or(BatchFault::Malformed("no such collection"))?;
-            let record =
-                RecordId::new(collection, key).map_err(|_| BatchFault::Malformed("a record's name is not valid"))?;
-            let document = DocumentId::derive(workspace, &record);
-            records.push((record, document));
-        }
-        let actors = columns.actors.iter().map(|bytes| ActorId::from_bytes(bytes));
-        let actors = actors.collect::<Option<_>>().ok_or(BatchFault::Malformed("an actor has 16 or 12 bytes"))?;
-        let done = Vec::with_capacity(columns.record.len());
-        let own = HashMap::new();
-        Ok(Self { columns, records, actors, done, own, time_s: 0, deps_used: 0, others_used: 0, columns_used: 0 })
-    }
-
-    fn next(
-        &mut self,
-        index: usize,
-        hash_of: &mut impl FnMut(&RecordId, &ActorId, u64) -> Option<ChangeHash>,
-    ) -> Result<(), BatchFault> {
-        let place = self.columns.record[index];
-        let (record, document) =
-            self.records.get(place as usize).cloned().ok_or(BatchFault::Malformed("no such record"))?;
-        self.time_s = self.time_s.wrapping_add(self.columns.time_s[index]);
-        let deps = self.deps(index, place, &record, hash_of)?;
-        let other_actors = self.others(index)?;
-        let length = self.columns.columns_bytes[index] as usize;
-        let columns = self.columns.columns[self.columns_used..][..length].to_vec();
-        self.columns_used += length;
-        let derived = self.columns.actor[index] == 0;
-        let actor = match derived {
-            true => ActorId::ordinary([0; 16]),
-            false => self.actor(self.columns.actor[index] - 1)?.clone(),
-        };
-        let change = deps.zip(other_actors).ok_or(Refusal::MissingDeps).and_then(|(mut deps, mut other_actors)| {
-            deps.sort_unstable();
-            other_actors.sort_unstable();
-            let parts = Parts {
-                deps,
-                actor,
-                seq: self.columns.seq[index],
-                start_op: self.columns.start_op[index],
-                time_s: self.time_s,
-                message: self.columns.message[index].clone(),
-                other_actors,
-                columns,
-            };
-            let change = if derived { Change::derive(&document, parts) } else { Change::build(parts) }?;
-            match self.columns.own.get(index) {
-                Some(own) if *own != change.hash().0 => Err(ChangeFault::Hash.into()),
-                _ => Ok(change),
-            }
-        });
-        if let Ok(change) = &change {
-            let parts = change.parts();
-            self.own.insert((place, parts.actor.clone(), parts.seq), change.hash());
-        }
-        self.done.push((record, change));
-        Ok(())
-    }
-
-    /// `None` when one of them is not to be found.
-    fn deps(
-        &mut self,
-        index: usize,
-        place: u32,
-        record: &RecordId,
-        hash_of: &mut impl FnMut(&RecordId, &ActorId, u64) -> Option<ChangeHash>,
-    ) -> Result<Option<Vec<ChangeHash>>, BatchFault> {
-        let count = self.columns.dep_count[index] as usize;
-        let from = self.deps_used;
-        self.deps_used += count;
-        let mut deps = Some(Vec::with_capacity(count));
-        for at in from..from + count {
-            let value = self.columns.dep_value[at];
-            let hash = match self.columns.dep_kind[at] {
-                0 => self.back(index, value)?.map(Change::hash),
-                1 => {
-                    let hash = usize::try_from(value).ok().and_then(|value| self.columns.hashes.get(value));
-                    Some(ChangeHash(*hash.ok_or(BatchFault::Malformed("no such hash"))?))
-                }
-                kind => {
-                    let actor = self.actor(kind - 2)?.clone();
-                    let own = self.own.get(&(place, actor.clone(), value)).copied();
-                    own.or_else(|| hash_of(record, &actor, value))
-                }
-            };
-            match (hash, &mut deps) {
-                (Some(hash), Some(deps)) => deps.push(hash),
-                _ => deps = None,
-            }
-        }
-        Ok(deps)
-    }
-
-    fn others(&mut self, index: usize) -> Result<Option<Vec<ActorId>>, BatchFault> {
-        let count = self.columns.other_count[index] as usize;
-        let from = self.others_used;
-        self.others_used += count;
-        let mut others = Some(Vec::with_capacity(count));
-        for code in &self.columns.other[from..from + count] {
-            let actor = match code & 1 {
-                0 => Some(self.actor(code >> 1)?.clone()),
-                _ => self.back(index, u64::from(code >> 1))?.map(|change| change.parts().actor.clone()),
-            };
-            match (actor, &mut others) {
-                (Some(actor), Some(others)) => others.push(actor),
-                _ => others = None,
-            }
-        }
-        Ok(others)
-    }
-
-    fn actor(&self, place: u32) -> Result<&ActorId, BatchFault> {
-        self.actors.get(place as usize).ok_or(BatchFault::Malformed("no such actor"))
-    }
-
-    /// The change so many places before `index`; `None` when it was no change.
-    fn back(&self, index: usize, count: u64) -> Result<Option<&Change>, BatchFault> {
-        let place = usize::try_from(count).ok().filter(|count| *count > 0).and_then(|count| index.checked_sub(count));
-        let (_, change) =
-            place.and_then(|place| self.done.get(place)).ok_or(BatchFault::Malformed("no such change"))?;
-        Ok(change.as_ref().ok())
     }
 }

@@ -2,9 +2,10 @@
 //! device. Must not change anything.
 
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
-use crate::record::view::{DEPTH_MAX, Fields, Value, View};
+use crate::record::view::{DEPTH_MAX, Fields, VIEW_BYTES_MAX, Value, View};
 use crate::time::Timestamp;
 use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// A root key's winning value.
@@ -25,6 +26,31 @@ pub(super) enum Scalar {
 /// All root keys, in order.
 pub(super) type Slots = BTreeMap<String, Slot>;
 
+/// What there is still room for in a view, in bytes. Once something did not fit, nothing does.
+struct Room(Cell<usize>);
+
+impl Room {
+    fn new() -> Self {
+        Self(Cell::new(VIEW_BYTES_MAX))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.0.get().checked_sub(bytes + 16);
+        self.0.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// Lists and maps take theirs before what is in them.
+    fn take_value(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) | Value::Text(text) => self.take(text.len()),
+            Value::Bytes(bytes) => self.take(bytes.len()),
+            Value::List(_) | Value::Map(_) => true,
+            _ => self.take(0),
+        }
+    }
+}
+
 pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
     let slot = |item: automerge::iter::MapRangeItem<'_>| match &item.value {
         ValueRef::Object(kind) => Slot::Object(item.id(), *kind),
@@ -35,6 +61,7 @@ pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
 
 pub(super) fn view(doc: &Automerge) -> View {
     let slots = slots(doc);
+    let room = Room::new();
     let mut fields = Fields::new();
     let counters = slots.keys().filter_map(|key| layout::path_of(key, "~c/"));
     let plain = slots.keys().filter(|key| layout::is_field(key)).map(String::as_str);
@@ -42,7 +69,8 @@ pub(super) fn view(doc: &Automerge) -> View {
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
-        if let Some(value) = field(doc, &slots, path) {
+        let fits = path.split('/').all(|name| room.take(name.len()));
+        if let Some(value) = field_within(doc, &slots, path, &room).filter(|value| fits && room.take_value(value)) {
             place(&mut fields, path, value);
         }
     }
@@ -51,12 +79,16 @@ pub(super) fn view(doc: &Automerge) -> View {
 
 /// The value at a path, without what lies in its children.
 pub(super) fn field(doc: &impl ReadDoc, slots: &Slots, path: &str) -> Option<Value> {
+    field_within(doc, slots, path, &Room::new())
+}
+
+fn field_within(doc: &impl ReadDoc, slots: &Slots, path: &str, room: &Room) -> Option<Value> {
     let plain = match slots.get(path) {
         Some(Slot::Scalar(Scalar::Plain(value))) => Some(value.clone()),
         Some(Slot::Scalar(Scalar::Increments(number))) => Some(Value::Int(*number)),
         Some(Slot::Scalar(Scalar::Mark(Kind::EmptyMap))) => Some(Value::Map(Fields::new())),
         Some(Slot::Scalar(Scalar::Mark(Kind::List))) => Some(match object(slots, Root::List, path) {
-            Some(list) => Value::List(self::list(doc, list)),
+            Some(list) => Value::List(items(doc, list, depth_in(path), room)),
             None => Value::List(Vec::new()),
         }),
         Some(Slot::Scalar(Scalar::Mark(Kind::Text))) => {
@@ -69,8 +101,18 @@ pub(super) fn field(doc: &impl ReadDoc, slots: &Slots, path: &str) -> Option<Val
     match plain {
         None if increments == 0 && slots.contains_key(&layout::unset_key(path)) => None,
         None => Some(Value::Counter(increments)),
-        Some(Value::Int(base)) => Some(Value::Counter(base.saturating_add(increments))),
-        Some(Value::Float(base)) => Some(Value::Float(base + increments as f64)),
+        Some(base) => Some(match shown(base, increments) {
+            Value::Int(sum) => Value::Counter(sum),
+            other => other,
+        }),
+    }
+}
+
+/// What a field shows that holds `base` and to whose counter `increments` were added.
+pub(super) fn shown(base: Value, increments: i64) -> Value {
+    match base {
+        Value::Int(base) => Value::Int(base.saturating_add(increments)),
+        Value::Float(base) => Value::Float(base + increments as f64),
         other => other,
     }
 }
@@ -134,28 +176,37 @@ fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {
 }
 
 /// A list's items.
-pub(super) fn list(doc: &impl ReadDoc, list: &ObjId) -> Vec<Value> {
-    items(doc, list, 0)
+pub(super) fn list(doc: &impl ReadDoc, list: &ObjId, path: &str) -> Vec<Value> {
+    items(doc, list, depth_in(path), &Room::new())
 }
 
-fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize) -> Vec<Value> {
-    doc.list_range(list, ..).map(|item| inside(doc, &item.value, &item.id(), depth)).collect()
+/// How deep what a field holds lies.
+pub(super) fn depth_in(path: &str) -> usize {
+    path.matches('/').count() + 1
 }
 
-fn inside(doc: &impl ReadDoc, value: &ValueRef<'_>, id: &ObjId, depth: usize) -> Value {
-    match value {
+fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize, room: &Room) -> Vec<Value> {
+    doc.list_range(list, ..).map_while(|item| inside(doc, &item.value, &item.id(), depth, room)).collect()
+}
+
+/// A value in a list; `None` when there is no room for it.
+fn inside(doc: &impl ReadDoc, value: &ValueRef<'_>, id: &ObjId, depth: usize, room: &Room) -> Option<Value> {
+    let value = match value {
         ValueRef::Scalar(scalar) => match self::scalar(scalar) {
             Scalar::Plain(value) => value,
             Scalar::Increments(number) => Value::Int(number),
             Scalar::Mark(_) => Value::Null,
         },
         ValueRef::Object(_) if depth >= DEPTH_MAX => Value::Null,
-        ValueRef::Object(ObjType::List) => Value::List(items(doc, id, depth + 1)),
+        ValueRef::Object(ObjType::List | ObjType::Map | ObjType::Table) if !room.take(0) => return None,
+        ValueRef::Object(ObjType::List) => Value::List(items(doc, id, depth + 1, room)),
         ValueRef::Object(ObjType::Text) => Value::String(doc.text(id).unwrap_or_default()),
         ValueRef::Object(ObjType::Map | ObjType::Table) => Value::Map(
             doc.map_range(id, ..)
-                .map(|item| (item.key.to_string(), inside(doc, &item.value, &item.id(), depth + 1)))
+                .take_while(|item| room.take(item.key.len()))
+                .filter_map(|item| Some((item.key.to_string(), inside(doc, &item.value, &item.id(), depth + 1, room)?)))
                 .collect(),
         ),
-    }
+    };
+    room.take_value(&value).then_some(value)
 }

@@ -1,9 +1,11 @@
 //! From edits to changes. Must not know how a view is put together.
 
+mod list;
+
 use super::Document;
 use super::read::{self, Scalar, Slot, Slots};
-use crate::change::{Change, ChangeFault};
-use crate::id::{ActorId, DERIVED_ACTOR_BYTES};
+use crate::change::{Change, ChangeFault, DEPS_MAX, Parts};
+use crate::id::{ACTOR_BYTES, ActorId, DERIVED_ACTOR_BYTES};
 use crate::record::field::{EditError, FieldEdit, kind};
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
 use crate::record::view::{DEPTH_MAX, Fields, Value};
@@ -25,6 +27,7 @@ pub(super) fn edit(
 ) -> Result<(Document, Vec<Change>), EditError> {
     let fresh = document.doc.is_empty();
     let mut changes = plant(&mut document, edits)?;
+    changes.extend(join(&mut document)?);
     document.doc.set_actor(actor.as_bytes().into());
     let mut tx = document.doc.transaction();
     for edit in edits {
@@ -49,6 +52,7 @@ pub(super) fn edit(
 pub(super) fn import(mut document: Document, fields: &Fields) -> Result<(Document, Vec<Change>), EditError> {
     let edits = [FieldEdit::Set(fields.clone())];
     let mut changes = plant(&mut document, &edits)?;
+    changes.extend(join(&mut document)?);
     let mut scratch = document.clone();
     scratch.doc.set_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
     let mut tx = scratch.doc.transaction();
@@ -112,13 +116,36 @@ fn plant(document: &mut Document, edits: &[FieldEdit]) -> Result<Vec<Change>, Ed
     Ok(changes)
 }
 
-fn roots_of(path: &str, fields: &Fields, depth: usize, roots: &mut BTreeSet<(Root, String)>) -> Result<(), EditError> {
-    if depth >= DEPTH_MAX {
-        return Err(EditError::TooDeep);
+/// Brings the heads down to what one change may follow, by derived changes without ops: else a record that hundreds of
+/// devices edited at once could not be edited again.
+fn join(document: &mut Document) -> Result<Vec<Change>, EditError> {
+    let mut changes = Vec::new();
+    loop {
+        let mut deps = super::sorted_heads(&document.doc);
+        if deps.len() <= DEPS_MAX {
+            return Ok(changes);
+        }
+        deps.truncate(DEPS_MAX);
+        let heads = deps.iter().filter_map(|dep| document.doc.get_change_by_hash(&automerge::ChangeHash(dep.0)));
+        let parts = Parts {
+            start_op: heads.map(|head| head.max_op()).max().unwrap_or(0) + 1,
+            deps,
+            actor: ActorId::ordinary([0; ACTOR_BYTES]),
+            seq: 1,
+            time_s: 0,
+            message: String::new(),
+            other_actors: Vec::new(),
+            columns: vec![0],
+        };
+        changes.push(derive(document, Change::build(parts)?)?);
     }
+}
+
+fn roots_of(path: &str, fields: &Fields, depth: usize, roots: &mut BTreeSet<(Root, String)>) -> Result<(), EditError> {
     for (name, value) in fields {
         let path = layout::join(path, name);
         match value {
+            _ if depth >= DEPTH_MAX => return Err(EditError::TooDeep),
             Value::Map(fields) => roots_of(&path, fields, depth + 1, roots)?,
             Value::List(_) => drop(roots.insert((Root::List, path))),
             Value::Text(_) => drop(roots.insert((Root::Text, path))),
@@ -195,7 +222,7 @@ fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Re
             };
             add(tx, path, path, from, *to)
         }
-        (Value::List(items), _) => set_list(tx, slots, path, items),
+        (Value::List(items), _) => list::set(tx, slots, path, items),
         (Value::Text(text), _) => {
             mark(tx, slots, path, Kind::Text)?;
             let object = object(tx, Root::Text, path)?;
@@ -205,8 +232,14 @@ fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Re
             }
         }
         (Value::Map(_), _) => mark(tx, slots, path, Kind::EmptyMap),
-        (value, _) => {
-            let value = base(value, read::increments(slots, path).unwrap_or(0));
+        (wanted, _) => {
+            let increments = read::increments(slots, path).unwrap_or(0);
+            let mut value = base(wanted, increments);
+            // A fraction or an extreme may not come out as it was.
+            if read::shown(value.clone(), increments) != *wanted {
+                forget_increments(tx, slots, path)?;
+                value = wanted.clone();
+            }
             match slots.get(path) {
                 Some(Slot::Scalar(Scalar::Plain(same))) if *same == value => Ok(()),
                 _ => Ok(tx.put(ROOT, path, scalar(&value))?),
@@ -258,11 +291,25 @@ fn unset_one(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), 
     if slots.contains_key(path) {
         tx.delete(ROOT, path)?;
     }
-    let Some(Slot::Scalar(Scalar::Increments(sum))) = slots.get(&Root::Counter.key(path)) else { return Ok(()) };
-    if slots.contains_key(&layout::unset_key(path)) && read::increments(slots, path) == Some(0) {
-        return Ok(());
+    match slots.contains_key(&layout::unset_key(path)) {
+        true => forget_increments(tx, slots, path),
+        false => note_increments(tx, slots, path),
     }
-    Ok(tx.put(ROOT, layout::unset_key(path), *sum)?)
+}
+
+/// Lets a field's counter begin again, unless nothing was added to it.
+fn forget_increments(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
+    match read::increments(slots, path) {
+        None | Some(0) => Ok(()),
+        Some(_) => note_increments(tx, slots, path),
+    }
+}
+
+fn note_increments(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
+    match slots.get(&Root::Counter.key(path)) {
+        Some(Slot::Scalar(Scalar::Increments(sum))) => Ok(tx.put(ROOT, layout::unset_key(path), *sum)?),
+        _ => Ok(()),
+    }
 }
 
 fn increment(tx: &mut Transaction<'_>, slots: &Slots, field: &str, by: i64) -> Result<(), EditError> {
@@ -297,62 +344,6 @@ fn mark(tx: &mut Transaction<'_>, slots: &Slots, path: &str, kind: Kind) -> Resu
 fn object(tx: &Transaction<'_>, root: Root, path: &str) -> Result<ObjId, EditError> {
     let found = tx.get(ROOT, root.key(path))?.map(|(_, id)| id);
     found.ok_or_else(|| EditError::BadField { field: path.to_owned() })
-}
-
-/// Changes a list as little as possible: what is alike at both ends stays.
-fn set_list(tx: &mut Transaction<'_>, slots: &Slots, path: &str, items: &[Value]) -> Result<(), EditError> {
-    let seen = match read::object(slots, Root::List, path) {
-        Some(list) => read::list(tx, list),
-        None => Vec::new(),
-    };
-    mark(tx, slots, path, Kind::List)?;
-    let list = object(tx, Root::List, path)?;
-    let front = seen.iter().zip(items).take_while(|(a, b)| a == b).count();
-    let back = seen[front..].iter().rev().zip(items[front..].iter().rev()).take_while(|(a, b)| a == b).count();
-    for index in (front..seen.len() - back).rev() {
-        tx.delete(&list, index)?;
-    }
-    for (offset, item) in items[front..items.len() - back].iter().enumerate() {
-        insert(tx, &list, front + offset, item, 0)?;
-    }
-    Ok(())
-}
-
-fn insert(tx: &mut Transaction<'_>, list: &ObjId, index: usize, value: &Value, depth: usize) -> Result<(), EditError> {
-    match value {
-        _ if depth >= DEPTH_MAX => Err(EditError::TooDeep),
-        Value::List(items) => {
-            let inside = tx.insert_object(list, index, ObjType::List)?;
-            fill_list(tx, &inside, items, depth + 1)
-        }
-        Value::Map(fields) => {
-            let inside = tx.insert_object(list, index, ObjType::Map)?;
-            fill_map(tx, &inside, fields, depth + 1)
-        }
-        value => Ok(tx.insert(list, index, scalar(value))?),
-    }
-}
-
-fn fill_list(tx: &mut Transaction<'_>, list: &ObjId, items: &[Value], depth: usize) -> Result<(), EditError> {
-    items.iter().enumerate().try_for_each(|(index, item)| insert(tx, list, index, item, depth))
-}
-
-fn fill_map(tx: &mut Transaction<'_>, map: &ObjId, fields: &Fields, depth: usize) -> Result<(), EditError> {
-    for (name, value) in fields {
-        match value {
-            _ if depth >= DEPTH_MAX => return Err(EditError::TooDeep),
-            Value::List(items) => {
-                let inside = tx.put_object(map, name.as_str(), ObjType::List)?;
-                fill_list(tx, &inside, items, depth + 1)?;
-            }
-            Value::Map(fields) => {
-                let inside = tx.put_object(map, name.as_str(), ObjType::Map)?;
-                fill_map(tx, &inside, fields, depth + 1)?;
-            }
-            value => tx.put(map, name.as_str(), scalar(value))?,
-        }
-    }
-    Ok(())
 }
 
 /// The scalar of a value that is neither a list nor a map; counters and texts inside lists become plain values.
