@@ -27,6 +27,9 @@ pub enum Error {
     /// The store was shut down.
     #[error("the store was shut down: open it again")]
     ShutDown,
+    /// Another single sync is under way.
+    #[error("a sync is under way already: wait for its end, then try again")]
+    Busy,
     /// No relay is set.
     #[error("this store has no relay to sync with: give it one with `comptoir init --relay`")]
     NoRelay,
@@ -95,7 +98,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 29] = [
+pub const CODES: [&str; 30] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -116,6 +119,7 @@ pub const CODES: [&str; 29] = [
     "too-deep",
     "json-number",
     "shut-down",
+    "busy",
     "no-relay",
     "address",
     "sync",
@@ -139,6 +143,7 @@ impl Error {
             Self::Json(JsonError::Number { .. }) => "json-number",
             Self::NoRecord { .. } => "no-record",
             Self::ShutDown => "shut-down",
+            Self::Busy => "busy",
             Self::NoRelay => "no-relay",
             Self::Address { .. } => "address",
             Self::Sync { .. } => "sync",
@@ -158,7 +163,7 @@ impl Error {
             Self::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
             Self::Json(JsonError::Syntax { cause }) => vec![("cause", cause.clone())],
             Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
-            Self::Json(_) | Self::ShutDown | Self::NoRelay => Vec::new(),
+            Self::Json(_) | Self::ShutDown | Self::Busy | Self::NoRelay => Vec::new(),
             Self::NoRecord { record } => vec![("record", record.clone())],
             Self::Address { address } => vec![("address", address.clone())],
             Self::Sync { cause } => vec![("cause", cause.clone())],

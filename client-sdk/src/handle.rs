@@ -1,7 +1,7 @@
 //! The SDK's public face: a cloneable handle to the thread that owns the store. Must not know sockets.
 
 use crate::error::Error;
-use crate::worker::{self, Command, Reply, Status, Telling, Worker};
+use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
 use comptoir_engine::{Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, RecordId, Settings, View};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,27 +12,34 @@ const COMMANDS_MAX: usize = 64;
 /// Notices kept for a slow watcher; then it gets one `Refresh`.
 const NOTICES_MAX: usize = 4096;
 
-/// What a watcher is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// A record changed, here or elsewhere.
-    Changed(RecordId),
-    /// More changed than was kept: read again what is shown.
-    Refresh,
-}
-
 /// A stream of notices. Dropping it ends it.
 pub struct Watch {
     notices: broadcast::Receiver<Notice>,
+    collection: Option<Collection>,
 }
 
 impl Watch {
     /// The next notice; `None` when the store is shut down.
     pub async fn next(&mut self) -> Option<Notice> {
-        match self.notices.recv().await {
-            Ok(notice) => Some(notice),
-            Err(broadcast::error::RecvError::Lagged(_)) => Some(Notice::Refresh),
-            Err(broadcast::error::RecvError::Closed) => None,
+        loop {
+            match (self.notices.recv().await, &self.collection) {
+                (Ok(Notice::Changed(record)), Some(collection)) if record.collection != *collection => {}
+                (Ok(notice), _) => return Some(notice),
+                (Err(broadcast::error::RecvError::Lagged(_)), _) => return Some(Notice::Refresh),
+                (Err(broadcast::error::RecvError::Closed), _) => return None,
+            }
+        }
+    }
+
+    /// The next notice if there is one already.
+    pub fn now(&mut self) -> Option<Notice> {
+        loop {
+            match (self.notices.try_recv(), &self.collection) {
+                (Ok(Notice::Changed(record)), Some(collection)) if record.collection != *collection => {}
+                (Ok(notice), _) => return Some(notice),
+                (Err(broadcast::error::TryRecvError::Lagged(_)), _) => return Some(Notice::Refresh),
+                (Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed), _) => return None,
+            }
         }
     }
 }
@@ -62,11 +69,7 @@ impl Comptoir {
         let for_thread = telling.clone();
         let thread = std::thread::Builder::new().name("comptoir".to_owned());
         let spawned = thread.spawn(move || {
-            // A store without an identity of its own is nobody's: only `init` makes one.
-            let engine = match make.is_none() && !dir.join("format").exists() {
-                true => Err(comptoir_engine::StoreError::NotInitialised.into()),
-                false => worker::open(&dir, make),
-            };
+            let engine = worker::open(&dir, make);
             run(dir, engine, for_thread, inbox, opened);
         });
         spawned.map_err(|cause| Error::File { path: PathBuf::from("thread"), cause: cause.to_string() })?;
@@ -142,20 +145,23 @@ impl Comptoir {
 
     /// Every change from now on, made here or elsewhere.
     pub fn watch(&self) -> Watch {
-        Watch { notices: self.telling.notices.subscribe() }
+        Watch { notices: self.telling.notices.subscribe(), collection: None }
+    }
+
+    /// Every change of one collection from now on, made here or elsewhere.
+    pub fn watch_collection(&self, collection: &Collection) -> Watch {
+        Watch { collection: Some(collection.clone()), ..self.watch() }
     }
 
     /// Syncs once. `Ok` means that all the mode asks for was done: for `Both`, that everything saved here is durable on the
     /// relay and everything there is durable here, and both sides hold equal data. Returns how things stood then.
     pub async fn sync_once(&self, mode: Mode, deadline: Duration) -> Result<Status, Error> {
-        match tokio::time::timeout(deadline, self.ask(|reply| Command::SyncOnce(mode, reply))).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.pause().await?;
-                let pending = self.status().await?.engine.pending;
-                Err(Error::Timeout { seconds: deadline.as_secs(), pending })
-            }
+        if let Ok(outcome) = tokio::time::timeout(deadline, self.ask(|reply| Command::SyncOnce(mode, reply))).await {
+            return outcome;
         }
+        let cause = self.ask(Command::GiveUp).await?;
+        let (seconds, pending) = (deadline.as_millis().div_ceil(1000) as u64, self.status().await?.engine.pending);
+        Err(cause.map_or(Error::Timeout { seconds, pending }, |cause| Error::Sync { cause }))
     }
 
     /// Stays connected, and connects again when the connection breaks, until [`Comptoir::pause`].
@@ -170,9 +176,7 @@ impl Comptoir {
 
     /// How things stand now.
     pub async fn status(&self) -> Result<Status, Error> {
-        let mut statuses = self.statuses();
-        let status = statuses.wait_for(Option::is_some).await.map_err(|_| Error::ShutDown)?.clone();
-        status.ok_or(Error::ShutDown)
+        self.ask(Command::Status).await
     }
 
     /// How things stand, whenever that changes. `None` only before the first.

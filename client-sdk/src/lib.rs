@@ -40,7 +40,8 @@ pub use comptoir_engine::{
     WorkspaceId,
 };
 pub use error::Error;
-pub use handle::{Comptoir, Notice, Watch};
-pub use worker::{Status, Traffic};
+pub use handle::{Comptoir, Watch};
+pub use socket::Traffic;
+pub use worker::{Notice, Status};
 
 rust_i18n::i18n!("locales", fallback = "en");

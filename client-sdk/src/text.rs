@@ -1,7 +1,4 @@
-//! Texts in the language of whoever reads them: English is an error's own `Display`, French comes from `locales/` by the
-//! error's code. Must not know commands.
-
-use crate::error::Error;
+//! Texts in the language of whoever reads them, from `locales/`. Must not know errors or commands.
 
 /// The languages there are texts in.
 pub(crate) const LOCALES: [&str; 2] = ["en", "fr"];
@@ -27,23 +24,19 @@ pub(crate) fn text_with(key: &str, values: &[(&str, String)]) -> String {
     rust_i18n::replace_patterns(&rust_i18n::t!(key), &names, &values)
 }
 
-/// The error in one line, in the chosen language.
-pub(crate) fn tell(error: &Error) -> String {
-    tell_in(&rust_i18n::locale(), error)
-}
-
-fn tell_in(locale: &str, error: &Error) -> String {
-    let english = one_line(&error.to_string());
-    if locale == LOCALES[0] {
-        return english;
+/// As [`text_with`], but `None` where the chosen language has no such text or is English.
+pub(crate) fn foreign_text(key: &str, values: &[(&str, String)]) -> Option<String> {
+    let locale = rust_i18n::locale();
+    if *locale == *LOCALES[0] {
+        return None;
     }
-    let key = format!("error.{}", error.code());
-    let Some(pattern) = crate::_rust_i18n_try_translate(locale, &key) else { return english };
-    let (names, values): (Vec<_>, Vec<_>) = error.args().into_iter().unzip();
-    one_line(&rust_i18n::replace_patterns(&pattern, &names, &values))
+    let pattern = crate::_rust_i18n_try_translate(&locale, key)?;
+    let (names, values): (Vec<_>, Vec<_>) = values.iter().cloned().unzip();
+    Some(rust_i18n::replace_patterns(&pattern, &names, &values))
 }
 
-fn one_line(text: &str) -> String {
+/// The text without line breaks.
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

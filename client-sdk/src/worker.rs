@@ -1,32 +1,33 @@
-//! The thread that owns the engine: takes commands, drives the connection, tells what happened. Must not know the command
-//! line.
+//! The thread that owns the store: takes commands one after another and answers them. Must not know the command line.
+
+mod session;
+mod slot;
 
 use crate::error::Error;
-use crate::handle::Notice;
-use crate::socket::{self, Counters, Heard, Link};
-use comptoir_engine::disk::DiskError;
-use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use crate::socket::{Counters, Link, Traffic};
 use comptoir_engine::{
-    Collection, Committed, DeviceId, Engine, Event, FieldEdit, Key, Mode, Now, RecordId, Settings, State, StoreError,
+    Collection, Committed, DeviceId, Engine, FieldEdit, Key, Mode, Now, RecordId, Settings, State, StoreError,
     Timestamp, View,
 };
 use rand::SeedableRng as _;
-use std::path::{Path, PathBuf};
+use rand::rngs::StdRng;
+use session::Once;
+use slot::Slot;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-/// How long a store that failed stays shut before it is opened again.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// How often a single sync connects before it gives up.
-const ATTEMPTS_MAX: u32 = 3;
+pub(crate) use slot::open;
 
-/// Bytes on the wire, WebSocket and HTTP framing included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Sent.
-    pub sent_bytes: u64,
-    /// Received.
-    pub received_bytes: u64,
+/// The longest the thread sleeps when nothing is due.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A record changed, here or elsewhere.
+    Changed(RecordId),
+    /// More changed than was kept: read again what is shown.
+    Refresh,
 }
 
 /// How things stand. Never claims more than is known.
@@ -53,7 +54,9 @@ pub(crate) enum Command {
     List(Collection, Option<Key>, usize, Reply<Vec<(Key, View)>>),
     Collections(Reply<Vec<Collection>>),
     Configure(Settings, Reply<()>),
+    Status(Reply<Status>),
     SyncOnce(Mode, Reply<Status>),
+    GiveUp(Reply<Option<String>>),
     Live(Mode, Reply<()>),
     Pause(Reply<()>),
     ShutDown(Reply<()>),
@@ -66,39 +69,24 @@ pub(crate) struct Telling {
     pub(crate) status: watch::Sender<Option<Status>>,
 }
 
-/// Opens or makes the store in `dir`.
-pub(crate) fn open(dir: &Path, make: Option<Settings>) -> Result<Engine, Error> {
-    let disk = SledDisk::open(dir, &SledOptions::default()).map_err(StoreError::from)?;
-    let identity = disk.identity();
-    let mut rng = rand::rngs::StdRng::from_rng(&mut rand::rng());
-    Ok(match make {
-        Some(settings) => Engine::create(Box::new(disk), &identity, settings, &mut rng)?,
-        None => Engine::open(Box::new(disk), &identity, &mut rng)?,
-    })
-}
-
 /// The thread's state.
 pub(crate) struct Worker {
-    dir: PathBuf,
-    engine: Option<Engine>,
-    failed_at: Instant,
+    slot: Slot,
     started: Instant,
-    rng: rand::rngs::StdRng,
+    rng: StdRng,
     link: Option<Link>,
     counters: Counters,
-    once: Option<(Reply<Status>, u32)>,
+    once: Option<Once>,
     live: Option<Mode>,
     telling: Telling,
 }
 
 impl Worker {
-    pub(crate) fn new(dir: PathBuf, engine: Engine, telling: Telling) -> Self {
+    pub(crate) fn new(dir: std::path::PathBuf, engine: Engine, telling: Telling) -> Self {
         Self {
-            dir,
-            engine: Some(engine),
-            failed_at: Instant::now(),
+            slot: Slot::new(dir, engine),
             started: Instant::now(),
-            rng: rand::rngs::StdRng::from_rng(&mut rand::rng()),
+            rng: StdRng::from_rng(&mut rand::rng()),
             link: None,
             counters: Counters::default(),
             once: None,
@@ -110,10 +98,11 @@ impl Worker {
     /// Runs until it is shut down or every handle is gone.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
+            self.reopen();
             self.tell();
             self.end_once();
             self.connect();
-            let blocked = self.send().await;
+            let blocked = self.send();
             let due = self.due();
             let frames = self.link.as_ref().filter(|_| blocked).map(|link| link.frames.clone());
             tokio::select! {
@@ -121,20 +110,16 @@ impl Worker {
                 command = commands.recv() => match command {
                     Some(Command::ShutDown(reply)) => {
                         drop(self);
+                        // Whoever asked may have gone; the store is closed all the same.
                         let _ = reply.send(Ok(()));
                         return;
                     }
                     Some(command) => self.obey(command),
                     None => return,
                 },
-                heard = hear(&mut self.link) => self.heard(heard),
-                () = room(frames) => {}
-                () = tokio::time::sleep_until(due.into()) => {
-                    let now = self.now();
-                    if let Some(engine) = &mut self.engine {
-                        engine.handle_timeout(now);
-                    }
-                }
+                heard = session::hear(&mut self.link) => self.heard(heard),
+                () = session::room(frames) => {}
+                () = tokio::time::sleep_until(due.into()) => self.time_out(),
             }
         }
     }
@@ -146,42 +131,12 @@ impl Worker {
     }
 
     fn due(&self) -> Instant {
-        let due_ms = self.engine.as_ref().and_then(Engine::poll_timeout);
-        let far = Instant::now() + Duration::from_secs(3600);
-        due_ms.map_or(far, |due_ms| (self.started + Duration::from_millis(due_ms)).min(far))
-    }
-
-    /// The engine, opened again if it failed a while ago.
-    fn engine(&mut self) -> Result<&mut Engine, Error> {
-        if self.engine.is_none() {
-            if self.failed_at.elapsed() < REOPEN_AFTER {
-                return Err(StoreError::Disk(DiskError::Poisoned).into());
-            }
-            self.failed_at = Instant::now();
-            let mut engine = open(&self.dir, None)?;
-            if let Some(mode) = self.live {
-                engine.start(mode, self.now());
-            }
-            self.engine = Some(engine);
-        }
-        self.engine.as_mut().ok_or(Error::ShutDown)
-    }
-
-    /// Passes an outcome on. A failed disk takes the engine with it: it is opened again, so that nothing is built on what
-    /// may not be durable.
-    fn checked<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, Error> {
-        if let Err(StoreError::Disk(DiskError::Full { .. } | DiskError::Io { .. } | DiskError::Poisoned)) = &outcome {
-            self.engine = None;
-            self.link = None;
-            self.failed_at = Instant::now();
-        }
-        Ok(outcome?)
-    }
-
-    fn with<T>(&mut self, run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError>) -> Result<T, Error> {
-        let now = self.now();
-        let outcome = run(self.engine()?, now);
-        self.checked(outcome)
+        let idle = Instant::now() + IDLE_MAX;
+        let due = match self.slot.engine() {
+            Some(engine) => engine.poll_timeout().map(|due_ms| self.started + Duration::from_millis(due_ms)),
+            None => Some(self.slot.retry_at()),
+        };
+        due.map_or(idle, |due| due.min(idle))
     }
 
     fn obey(&mut self, command: Command) {
@@ -196,186 +151,66 @@ impl Worker {
             Command::Configure(settings, reply) => {
                 drop(reply.send(self.with(|engine, _| engine.configure(settings))));
             }
-            Command::SyncOnce(mode, reply) => self.begin(mode, Some(reply)),
-            Command::Live(mode, reply) => {
-                self.begin(mode, None);
-                drop(reply.send(Ok(())));
+            Command::Status(reply) => drop(reply.send(self.status().ok_or(Error::ShutDown))),
+            Command::SyncOnce(mode, reply) => self.sync_once(mode, reply),
+            Command::GiveUp(reply) => {
+                let cause = self.give_up_once();
+                drop(reply.send(Ok(cause)));
             }
+            Command::Live(mode, reply) => drop(reply.send(self.stay_live(mode))),
             Command::Pause(reply) => drop(reply.send(self.pause())),
+            // The loop ends with this one; it never comes here.
             Command::ShutDown(reply) => drop(reply.send(Ok(()))),
         }
     }
 
-    fn begin(&mut self, mode: Mode, once: Option<Reply<Status>>) {
-        self.link = None;
-        let relay = self.with(|engine, _| Ok(engine.settings().relay.clone()));
-        let refused = match relay {
-            Err(error) => Some(error),
-            Ok(relay) if relay.is_empty() => Some(Error::NoRelay),
-            Ok(relay) if !socket::is_address(&relay) => Some(Error::Address { address: relay }),
-            Ok(_) => None,
-        };
-        match (refused, once) {
-            (Some(error), Some(reply)) => return drop(reply.send(Err(error))),
-            (Some(_), None) => return,
-            (None, Some(reply)) => self.once = Some((reply, 0)),
-            (None, None) => self.live = Some(mode),
+    /// Lets the engine do something, and passes the outcome on. When its disk has failed, the store is closed, so that
+    /// nothing is built on what may not be durable, and opened again a little later.
+    fn with<T>(&mut self, run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError>) -> Result<T, Error> {
+        let now = self.now();
+        let outcome = run(self.slot.engine_mut()?, now);
+        if let Err(error) = &outcome
+            && slot::is_fatal(error)
+        {
+            self.link = None;
+            self.slot.fail(error);
+            if let Some(once) = self.once.take() {
+                once.answer(Err(error.clone().into()));
+            }
+            self.telling.status.send_replace(self.status());
+        }
+        Ok(outcome?)
+    }
+
+    /// Opens a store again that was closed when its disk failed, once it is time.
+    fn reopen(&mut self) {
+        if !self.slot.reopen() {
+            return;
         }
         let now = self.now();
-        if let Some(engine) = &mut self.engine {
+        if let (Some(mode), Ok(engine)) = (self.live, self.slot.engine_mut()) {
             engine.start(mode, now);
         }
+        // Whether the edit that failed was kept is known only now. No watchers, nobody to tell.
+        let _ = self.telling.notices.send(Notice::Refresh);
+        self.telling.status.send_replace(self.status());
     }
 
-    fn pause(&mut self) -> Result<(), Error> {
-        self.live = None;
-        self.once = None;
-        self.link = None;
-        self.engine()?.stop();
-        Ok(())
-    }
-
-    fn connect(&mut self) {
-        let now = self.now();
-        let Some(engine) = &mut self.engine else { return };
-        if engine.wants_connection(now) {
-            self.link = Some(socket::connect(&engine.settings().relay, self.counters.clone()));
-        }
-    }
-
-    /// Hands frames to the connection; true when it takes no more for now.
-    async fn send(&mut self) -> bool {
-        loop {
-            let Some(link) = &self.link else { return false };
-            let permit = match link.frames.try_reserve() {
-                Ok(permit) => permit,
-                Err(mpsc::error::TrySendError::Full(())) => return true,
-                Err(mpsc::error::TrySendError::Closed(())) => return false,
-            };
-            let now = Now { wall: Timestamp::default(), monotonic_ms: self.started.elapsed().as_millis() as u64 };
-            let Some(engine) = &mut self.engine else { return false };
-            match engine.poll_message(now) {
-                Ok(Some(frame)) => permit.send(frame),
-                Ok(None) => return false,
-                Err(error) => {
-                    drop(permit);
-                    drop(self.checked::<()>(Err(error)));
-                    return false;
-                }
-            }
-        }
-    }
-
-    fn heard(&mut self, heard: Heard) {
-        let now = self.now();
-        let Some(engine) = &mut self.engine else { return };
-        match heard {
-            Heard::Connected => engine.handle_connected(now),
-            Heard::Closed { cause } => {
-                self.link = None;
-                engine.handle_disconnected(&cause, now, &mut self.rng);
-                if let Some((_, failures)) = &mut self.once {
-                    *failures += 1;
-                }
-            }
-            Heard::Frame(frame) => {
-                let outcome = engine.handle_message(&frame, now);
-                if let Err(error) = self.checked(outcome) {
-                    self.give_up(&error.to_string());
-                }
-            }
-        }
-    }
-
-    fn give_up(&mut self, cause: &str) {
-        let now = self.now();
-        self.link = None;
-        if let Some(engine) = &mut self.engine {
-            engine.handle_disconnected(cause, now, &mut self.rng);
-        }
-        if let Some((reply, _)) = self.once.take() {
-            drop(reply.send(Err(Error::Sync { cause: cause.to_owned() })));
-        }
-    }
-
-    /// Tells watchers what happened, and closes a connection the engine wants closed.
-    fn tell(&mut self) {
-        let now = self.now();
-        let Some(engine) = &mut self.engine else { return };
-        let mut any = false;
-        while let Some(event) = engine.poll_event() {
-            any = true;
-            // No watchers, nobody to tell.
-            let _ = match event {
-                Event::Changed(record) => self.telling.notices.send(Notice::Changed(record)),
-                Event::Refresh => self.telling.notices.send(Notice::Refresh),
-                Event::Status => continue,
-                Event::Disconnect => {
-                    self.link = None;
-                    let cause = "the relay ended the session";
-                    engine.handle_disconnected(cause, now, &mut self.rng);
-                    if let Some((_, failures)) = &mut self.once {
-                        *failures += 1;
-                    }
-                    continue;
-                }
-            };
-        }
-        if any || self.telling.status.borrow().is_none() {
-            self.telling.status.send_replace(Some(status_of(engine, &self.counters)));
-        }
-    }
-
-    /// Answers who waits for a single sync, when it is done or cannot be.
-    fn end_once(&mut self) {
-        let (Some(engine), Some((_, failures))) = (&mut self.engine, &self.once) else { return };
-        let status = engine.status();
-        let cause = status.error.clone().unwrap_or_else(|| "the relay ended the session".to_owned());
-        let outcome = match () {
-            _ if engine.is_done() && status.state == State::Error => Err(Error::Sync { cause }),
-            _ if engine.is_done() => Ok(()),
-            _ if *failures > 0 && status.state == State::Error => Err(Error::Sync { cause }),
-            _ if *failures >= ATTEMPTS_MAX => Err(Error::Sync { cause }),
-            _ => return,
+    /// How things stand now; of a store whose disk failed, how they stood, and why it is closed.
+    fn status(&self) -> Option<Status> {
+        let Some(engine) = self.slot.engine() else {
+            let mut status = self.telling.status.borrow().clone()?;
+            status.engine.state = State::Error;
+            status.engine.in_progress = false;
+            status.engine.error = self.slot.cause().map(ToString::to_string);
+            return Some(status);
         };
-        // The status while the session still knows; then goes back to what was going on before.
-        let outcome = outcome.map(|()| status_of(engine, &self.counters));
-        let Some((reply, _)) = self.once.take() else { return };
-        self.link = None;
-        let now = self.now();
-        if let Some(engine) = &mut self.engine {
-            engine.stop();
-            if let Some(mode) = self.live {
-                engine.start(mode, now);
-            }
-        }
-        self.tell();
-        drop(reply.send(outcome));
-    }
-}
-
-fn status_of(engine: &Engine, counters: &Counters) -> Status {
-    Status {
-        engine: engine.status(),
-        enabled: !engine.settings().relay.is_empty(),
-        settings: engine.settings().clone(),
-        device: engine.device(),
-        traffic: counters.traffic(),
-    }
-}
-
-/// What the connection tells next; never, while there is none.
-async fn hear(link: &mut Option<Link>) -> Heard {
-    match link {
-        Some(link) => link.heard.recv().await.unwrap_or(Heard::Closed { cause: "the connection broke".to_owned() }),
-        None => std::future::pending().await,
-    }
-}
-
-/// Returns when the connection takes another frame, or will never; without one to wait for, not at all.
-async fn room(frames: Option<mpsc::Sender<Vec<u8>>>) {
-    match frames {
-        Some(frames) => drop(frames.reserve().await),
-        None => std::future::pending().await,
+        Some(Status {
+            engine: engine.status(),
+            enabled: !engine.settings().relay.is_empty(),
+            settings: engine.settings().clone(),
+            device: engine.device(),
+            traffic: self.counters.traffic(),
+        })
     }
 }

@@ -67,11 +67,11 @@ struct CreateArgs {
     data: PathBuf,
     #[arg(long, value_name = text("cli.workspace_name"), help = text("cli.workspace"))]
     workspace: String,
-    #[arg(long, value_name = text("cli.role_name"), default_value = "editor", help = text("cli.role"))]
+    #[arg(long, value_name = text("cli.role_name"), default_value = "editor", hide_default_value = true, help = text("cli.role"))]
     role: String,
     #[arg(long, value_name = text("cli.name_name"), default_value = "", hide_default_value = true, help = text("cli.name"))]
     name: String,
-    #[arg(long, value_name = text("cli.time_name"), default_value = DEFAULT_EXPIRES, help = text("cli.expires"))]
+    #[arg(long, value_name = text("cli.time_name"), default_value = DEFAULT_EXPIRES, hide_default_value = true, help = text("cli.expires"))]
     expires: String,
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub group_pushes_max: usize,
     /// Bytes of pushes stored by one flush.
     pub group_bytes_max: usize,
+    /// Changes stored by one flush.
+    pub group_changes_max: usize,
     /// Bytes of pushes that wait to be stored, in all workspaces together.
     pub waiting_bytes_max: u32,
     /// Pages of the log read at once.
@@ -57,6 +59,7 @@ impl Default for Config {
             recent_bytes_max: 1 << 20,
             group_pushes_max: 256,
             group_bytes_max: 8 << 20,
+            group_changes_max: 65_536,
             waiting_bytes_max: 64 << 20,
             reads_max: 8,
             reconciles_max: 32,
@@ -134,7 +137,8 @@ impl Config {
         }
         let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
         let config: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
             let cause = format!("line {line}: {}", error.message());
             ConfigError::Invalid { path: path.to_owned(), cause }
         })?;
@@ -149,6 +153,7 @@ impl Config {
             ("sessions_per_workspace_max", u64::from(self.sessions_per_workspace_max)),
             ("group_pushes_max", self.group_pushes_max as u64),
             ("group_bytes_max", self.group_bytes_max as u64),
+            ("group_changes_max", self.group_changes_max as u64),
             ("waiting_bytes_max", u64::from(self.waiting_bytes_max)),
             ("reads_max", u64::from(self.reads_max)),
             ("reconciles_max", u64::from(self.reconciles_max)),

@@ -13,8 +13,8 @@ use crate::text::Told;
 use comptoir_engine::codec::CodecError;
 use comptoir_engine::disk::{Disk, DiskError};
 use comptoir_engine::id::{LogEpoch, LogSeq};
-use comptoir_engine::wire::BatchFault;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Refused};
+use comptoir_engine::wire::{Batch, BatchFault};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -23,8 +23,9 @@ pub use committer::Committer;
 pub use read::Leaf;
 pub use rows::Head;
 
-/// The longest batch that is stored, in bytes: a frame has to hold it and what names it.
-pub const ENTRY_BYTES_MAX: usize = FRAME_BYTES_MAX - 256;
+/// The longest batch that is stored, in bytes. A frame has to hold it, what names it, and the hashes of a change's
+/// dependencies when they are spelled out for a device with another history.
+pub const ENTRY_BYTES_MAX: usize = FRAME_BYTES_MAX - (16 << 10);
 
 /// Commands that wait for the committer.
 const COMMANDS_MAX: usize = 1024;
@@ -51,6 +52,18 @@ impl From<CodecError> for LogError {
         match error {
             CodecError::Version { .. } => Self::NewerFormat(error),
             error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl LogError {
+    /// Whether nothing more can be stored or read before the disk is opened again. Damage stays where it is: the disk
+    /// says by its next answer if it is damaged as a whole.
+    fn is_fatal(&self) -> bool {
+        match self {
+            Self::Disk(DiskError::Damaged { .. } | DiskError::TooLong { .. } | DiskError::ReservedKey { .. }) => false,
+            Self::Disk(_) | Self::Unavailable => true,
+            Self::NewerFormat(_) | Self::Damaged(_) => false,
         }
     }
 }
@@ -159,6 +172,7 @@ enum Command {
 struct Push {
     grant: Grant,
     batch: Vec<u8>,
+    changes: usize,
     done: oneshot::Sender<Outcome>,
     _room: OwnedSemaphorePermit,
 }
@@ -223,7 +237,15 @@ impl Log {
         let bytes = u32::try_from(batch.len()).unwrap_or(u32::MAX).min(self.waiting_bytes_max);
         let room = self.waiting.clone().acquire_many_owned(bytes).await.map_err(|_| LogError::Unavailable)?;
         let (done, outcome) = oneshot::channel();
-        self.command(Command::Append(Push { grant: grant.clone(), batch, done, _room: room })).await?;
+        // Read here too, so that the committer knows how much it takes on, and meets no nonsense.
+        match Batch::decode(&batch).map(|batch| batch.len()) {
+            Ok(changes) => {
+                let push = Push { grant: grant.clone(), batch, changes, done, _room: room };
+                self.command(Command::Append(push)).await?;
+            }
+            // The receiver is right here.
+            Err(fault) => _ = done.send(Outcome::Unreadable(fault)),
+        }
         Ok(outcome)
     }
 

@@ -125,7 +125,8 @@ impl Door {
             tracing::info!(%fault, "a device was turned away");
             End::Denied(fault.into())
         })?;
-        let seat = self.hub.enter(&grant).await?;
+        let entered = timeout(self.deadlines.hello, self.hub.enter(&grant)).await;
+        let seat = entered.map_err(|_| LogError::Unavailable)??;
         let head = seat.head();
         let welcome = Welcome { epoch: seat.epoch().0, tail: head.tail.0, digest: head.digest.0, role: grant.role() };
         outgoing.start(&FromRelay::Welcome(welcome)).await?;

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The harness of the whole-system tests: real binaries, real sockets, real files. Must not know what any one test checks.
+
+pub mod device;
+pub mod forge;
+pub mod golden;
+pub mod program;
+pub mod proxy;
+pub mod relay;
+pub mod shop;
+pub mod small_disk;
+pub mod socket;
+pub mod source;
+pub mod steps;
+pub mod wait;

@@ -163,7 +163,7 @@ async fn rows(devices: &[Device]) -> Result<Vec<Json>, Error> {
 fn print(output: &Output, rows: &[Json], stocks: usize) {
     let columns = ["device", "records", "pending", "digest", "seconds", "bytes_up", "bytes_down"];
     let cell = |row: &Json, column: &str| match &row[column] {
-        Json::String(text) => text.chars().take(16).collect::<String>(),
+        Json::String(text) => text.chars().take(12).collect::<String>(),
         other => other.to_string(),
     };
     let line = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>16}")).collect::<String>();

@@ -26,11 +26,17 @@ impl Output {
 
     /// One line on stderr: what, why, and what to do.
     pub(super) fn error(&self, error: &Error) {
-        let message = text::tell(error);
+        let message = tell(error);
         let line = match self.json {
             true => json!({"error": {"code": error.code(), "message": message}}).to_string(),
             false => format!("comptoir: {message}"),
         };
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
+}
+
+/// The error in one line: English is its own `Display`, other languages come from `locales/` by its code.
+fn tell(error: &Error) -> String {
+    let foreign = text::foreign_text(&format!("error.{}", error.code()), &error.args());
+    text::one_line(&foreign.unwrap_or_else(|| error.to_string()))
 }

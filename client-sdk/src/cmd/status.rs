@@ -87,7 +87,7 @@ pub(super) fn line(status: &worker::Status) -> String {
     ];
     let line = text_with("said.status", &values);
     match &engine.error {
-        Some(error) => format!("{line}\n{error}"),
+        Some(error) => format!("{line}; {error}"),
         None => line,
     }
 }

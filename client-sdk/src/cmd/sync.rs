@@ -5,8 +5,9 @@ use super::status;
 use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{text, text_with};
+use crate::worker::Notice;
 use clap::{Args, ValueEnum};
-use comptoir_engine::Mode;
+use comptoir_engine::{Mode, State};
 use jiff::{Span, SpanRelativeTo, Unit};
 use std::time::Duration;
 
@@ -40,16 +41,47 @@ impl Sync {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
         let timeout = duration(&self.timeout)?;
         let before = shop.status().await?.engine.pending;
-        let status = shop.sync_once(self.mode.into(), timeout).await?;
+        let mut notices = shop.watch();
+        let syncing = shop.sync_once(self.mode.into(), timeout);
+        tokio::pin!(syncing);
+        let mut received = Some(0u64);
+        let mut status = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut syncing => break outcome?,
+                Some(notice) = notices.next() => count(&mut received, &notice),
+            }
+        };
+        while let Some(notice) = notices.now() {
+            count(&mut received, &notice);
+        }
+        if status.engine.state == State::Syncing {
+            // One way only, and that is done: what waits on the other way is not known.
+            status.engine.state = State::Pending;
+        }
+        let sent = before.saturating_sub(status.engine.pending);
         let values = [
-            ("sent", before.saturating_sub(status.engine.pending).to_string()),
+            ("state", text(&format!("state.{}", status::word(status.engine.state)))),
+            ("sent", sent.to_string()),
+            ("received", received.map_or_else(|| text("said.many"), |received| received.to_string())),
             ("records", status.engine.total_records.to_string()),
             ("up", status.traffic.sent_bytes.to_string()),
             ("down", status.traffic.received_bytes.to_string()),
         ];
-        output.say(|| text_with("said.sync", &values), || status::object(&status));
+        let mut object = status::object(&status);
+        object["sent"] = sent.into();
+        object["received"] = received.into();
+        output.say(|| text_with("said.sync", &values), || object);
         Ok(())
     }
+}
+
+/// Counts records received; `None` once there were more than were told one by one.
+fn count(received: &mut Option<u64>, notice: &Notice) {
+    *received = match notice {
+        Notice::Changed(_) => received.map(|received| received + 1),
+        Notice::Refresh => None,
+    };
 }
 
 /// A time such as `30s` or `15m`.

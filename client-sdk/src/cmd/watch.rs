@@ -3,8 +3,9 @@
 use super::output::Output;
 use super::run::asked_to_stop;
 use crate::error::Error;
-use crate::handle::{Comptoir, Notice};
+use crate::handle::Comptoir;
 use crate::text::{text, text_with};
+use crate::worker::Notice;
 use clap::Args;
 use comptoir_engine::record::json;
 use comptoir_engine::{Collection, Mode};
@@ -19,17 +20,16 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
         let collection = Collection::new(&self.collection)?;
-        let mut notices = shop.watch();
+        let mut notices = shop.watch_collection(&collection);
         if shop.status().await?.enabled {
             shop.stay_live(Mode::Both).await?;
         }
         let work = async {
             while let Some(notice) = notices.next().await {
                 match notice {
-                    Notice::Changed(record) if record.collection == collection => {
+                    Notice::Changed(record) => {
                         show(shop, output, record.collection.as_str(), record.key.as_str()).await?;
                     }
-                    Notice::Changed(_) => {}
                     Notice::Refresh => output.say(|| text("said.refresh"), || object!({"refresh": true})),
                 }
             }

@@ -5,7 +5,7 @@ use crate::config::{Config, ConfigError};
 use crate::relay::{Relay, StartError};
 use crate::text::Told;
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal;
@@ -67,7 +67,12 @@ impl Serve {
     /// Serves until a signal to stop. Prints `listening on ADDRESS` on stdout once it does.
     pub(super) fn run(self) -> Result<(), ServeError> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .init();
         let mut config = match &self.config {
             Some(path) => Config::load(path)?,
             None => Config::default(),

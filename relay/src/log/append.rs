@@ -80,16 +80,16 @@ impl<'d> Group<'d> {
             return Ok(receipt(None, admitted.refused));
         }
         let packed = match admitted.new.len() == unpacked.changes.len() {
-            true => bytes.to_vec(),
+            true => Some(bytes.to_vec()),
             false => repack(&unpacked, &admitted)?,
         };
-        if packed.len() > ENTRY_BYTES_MAX {
+        let Some(packed) = packed.filter(|packed| packed.len() <= ENTRY_BYTES_MAX) else {
             let limit = Refusal::TooLarge { limit: "bytes in a push".to_owned(), limit_max: ENTRY_BYTES_MAX as u64 };
             let new = admitted.new.iter().map(|index| Refused { index: *index as u32, reason: limit.clone() });
             let mut refused: Vec<_> = admitted.refused.into_iter().chain(new).collect();
             refused.sort_by_key(|refused| refused.index);
             return Ok(receipt(None, refused));
-        }
+        };
         staged.take(workspace, admitted.lineages, Entry { seq, after, batch: packed });
         Ok(receipt(Some(seq), admitted.refused))
     }
@@ -202,15 +202,15 @@ fn refuse_all(changes: usize, reason: &Refusal) -> Vec<Refused> {
     (0..changes).map(|index| Refused { index: index as u32, reason: reason.clone() }).collect()
 }
 
-/// The new changes alone, as followers with this log's history read them.
-fn repack(unpacked: &Unpacked, admitted: &Admitted) -> Result<Vec<u8>, LogError> {
+/// The new changes alone, as followers with this log's history read them; `None` when that is over a batch's limits.
+fn repack(unpacked: &Unpacked, admitted: &Admitted) -> Result<Option<Vec<u8>>, LogError> {
     let mut items = Vec::with_capacity(admitted.new.len());
     for index in &admitted.new {
         if let Some((record, Ok(change))) = unpacked.changes.get(*index) {
             items.push(item(record, change, admitted.lineages.get(record))?);
         }
     }
-    Ok(batch::pack(&items, Style::Compact)?)
+    Ok(batch::pack(&items, Style::Compact).ok())
 }
 
 /// The change with the names of what it follows.

@@ -11,6 +11,7 @@ use comptoir_engine::disk::txn::{self, Txn};
 use comptoir_engine::id::{LogEpoch, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -35,6 +36,7 @@ struct Work {
     listeners: HashMap<WorkspaceId, Vec<Weak<dyn Listener>>>,
     group_pushes_max: usize,
     group_bytes_max: usize,
+    group_changes_max: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,8 +50,16 @@ impl Committer {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LogError> {
         slot.set(Some(open_log(&mut *open)?));
-        let (group_pushes_max, group_bytes_max) = (config.group_pushes_max, config.group_bytes_max);
-        let work = Work { open, slot, receiver, listeners: HashMap::new(), group_pushes_max, group_bytes_max, clock };
+        let work = Work {
+            open,
+            slot,
+            receiver,
+            listeners: HashMap::new(),
+            group_pushes_max: config.group_pushes_max,
+            group_bytes_max: config.group_bytes_max,
+            group_changes_max: config.group_changes_max,
+            clock,
+        };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || work.run());
         let thread = thread.map_err(|_| LogError::Unavailable)?;
         Ok(Self { thread, commands: commands.downgrade() })
@@ -84,8 +94,8 @@ impl Work {
                 }
             };
             if let Err(error) = done {
-                tracing::error!(%error, "the log failed: nothing is acknowledged until it is open again");
-                if !self.reopen() {
+                tracing::error!(%error, "the log failed");
+                if error.is_fatal() && !self.reopen() {
                     break;
                 }
             }
@@ -99,12 +109,13 @@ impl Work {
 
     /// The pushes that wait already, up to the group's limits, and the command behind them.
     fn gather(&mut self, first: Push) -> (Vec<Push>, Option<Command>) {
-        let mut bytes = first.batch.len();
+        let (mut bytes, mut changes) = (first.batch.len(), first.changes);
         let mut group = vec![first];
-        while group.len() < self.group_pushes_max && bytes < self.group_bytes_max {
+        while group.len() < self.group_pushes_max && bytes < self.group_bytes_max && changes < self.group_changes_max {
             match self.receiver.try_recv() {
                 Ok(Command::Append(push)) => {
                     bytes += push.batch.len();
+                    changes += push.changes;
                     group.push(push);
                 }
                 Ok(command) => return (group, Some(command)),
@@ -120,11 +131,12 @@ impl Work {
         let mut group = Group::new(&*disk);
         let mut outcomes = Vec::with_capacity(pushes.len());
         for push in &pushes {
-            outcomes.push(group.append(push.grant.workspace(), push.grant.role(), &push.batch)?);
+            outcomes.push(stage(&mut group, push)?);
         }
         let appended = group.commit()?;
         let heads: HashMap<_, _> = appended.iter().map(|each| (&each.workspace, each.head)).collect();
-        for (push, mut outcome) in pushes.into_iter().zip(outcomes) {
+        for (push, outcome) in pushes.into_iter().zip(outcomes) {
+            let Some(mut outcome) = outcome else { continue };
             if let (Outcome::Stored(receipt), Some(head)) = (&mut outcome, heads.get(push.grant.workspace())) {
                 receipt.head = *head;
             }
@@ -191,6 +203,24 @@ impl Work {
                 Ok(_) => {}
                 Err(mpsc::error::TryRecvError::Empty) => return true,
             }
+        }
+    }
+}
+
+/// Stages one push; `None` when the log cannot take this one, whose sender is then told nothing. An error fails all.
+fn stage(group: &mut Group<'_>, push: &Push) -> Result<Option<Outcome>, LogError> {
+    let (workspace, role) = (push.grant.workspace(), push.grant.role());
+    // What a device sent must not end the one thread that all workspaces stand on.
+    match catch_unwind(AssertUnwindSafe(|| group.append(workspace, role, &push.batch))) {
+        Ok(Ok(outcome)) => Ok(Some(outcome)),
+        Ok(Err(error)) if error.is_fatal() => Err(error),
+        Ok(Err(error)) => {
+            tracing::error!(%error, %workspace, "a push cannot be stored");
+            Ok(None)
+        }
+        Err(_) => {
+            tracing::error!(%workspace, "a push made the relay panic: it was dropped");
+            Ok(None)
         }
     }
 }

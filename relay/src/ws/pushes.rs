@@ -21,6 +21,15 @@ pub(super) type Answer = (u64, Option<Outcome>);
 pub(super) struct Pushes {
     waiting: VecDeque<Waiting>,
     bytes: u64,
+    again: Option<Again>,
+}
+
+/// An unclear push has to come again, and so has everything the device sent behind it: what builds on it was judged
+/// without it. The numbers from `next` through `last` are due, in this order.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    next: u64,
+    last: u64,
 }
 
 impl Pushes {
@@ -38,6 +47,36 @@ impl Pushes {
     pub(super) fn add(&mut self, push: u64, bytes: u64, outcome: oneshot::Receiver<Outcome>) {
         self.bytes += bytes;
         self.waiting.push_back(Waiting { push, bytes, outcome });
+    }
+
+    /// A push arrives. `false`: it comes before one that has to come again first, and has to come again itself.
+    pub(super) fn is_due(&mut self, push: u64) -> bool {
+        match &mut self.again {
+            None => true,
+            Some(again) if push > again.next => {
+                again.last = again.last.max(push);
+                false
+            }
+            Some(again) => {
+                again.next = push + 1;
+                if again.next > again.last {
+                    self.again = None;
+                }
+                true
+            }
+        }
+    }
+
+    /// The push is unclear.
+    pub(super) fn ask_again(&mut self, push: u64) {
+        let last = self.waiting.back().map_or(push, |waiting| waiting.push).max(push);
+        let before = self.again.unwrap_or(Again { next: push, last });
+        self.again = Some(Again { next: before.next.min(push), last: before.last.max(last) });
+    }
+
+    /// Whether the push has to come again, whatever became of it.
+    pub(super) fn has_to_come_again(&self, push: u64) -> bool {
+        self.again.is_some_and(|again| (again.next..=again.last).contains(&push))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -69,5 +108,41 @@ impl Pushes {
         let first = self.waiting.pop_front();
         self.bytes -= first.as_ref().map_or(0, |first| first.bytes);
         (first.map_or(0, |first| first.push), outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(pushes: &mut Pushes, push: u64) {
+        pushes.add(push, 1, oneshot::channel().1);
+    }
+
+    #[test]
+    fn what_was_sent_behind_an_unclear_push_comes_again_in_its_order() {
+        let mut pushes = Pushes::default();
+        for push in 1..=3 {
+            assert!(pushes.is_due(push));
+            add(&mut pushes, push);
+        }
+        pushes.ask_again(1);
+        assert!(pushes.has_to_come_again(2) && pushes.has_to_come_again(3));
+        assert!(!pushes.is_due(4), "a new push overtakes what has to come again");
+        for push in 1..=4 {
+            assert!(pushes.is_due(push), "{push}");
+            assert!(!pushes.has_to_come_again(push), "{push}");
+        }
+        assert!(pushes.is_due(5));
+    }
+
+    #[test]
+    fn two_unclear_pushes_begin_again_at_the_first() {
+        let mut pushes = Pushes::default();
+        (1..=3).for_each(|push| add(&mut pushes, push));
+        pushes.ask_again(1);
+        pushes.ask_again(2);
+        assert!(!pushes.is_due(2));
+        assert!(pushes.is_due(1) && pushes.is_due(2) && pushes.is_due(3));
     }
 }

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 type Page = Pin<Box<dyn Future<Output = Result<Vec<Arc<Entry>>, LogError>> + Send>>;
@@ -160,6 +160,13 @@ impl Session {
         }
         let bytes = batch.len() as u64;
         self.pushes.check(bytes)?;
+        if !self.pushes.is_due(push) {
+            // Answered in its turn, as if the log had said so.
+            let (done, outcome) = oneshot::channel();
+            let _ = done.send(Outcome::Unclear);
+            self.pushes.add(push, 0, outcome);
+            return Ok(());
+        }
         let appended = timeout(self.deadlines.write, self.log.append(&self.grant, batch)).await;
         let outcome = appended.map_err(|_| LogError::Unavailable)??;
         self.pushes.add(push, bytes, outcome);
@@ -168,10 +175,16 @@ impl Session {
 
     fn receipt(&mut self, (push, outcome): Answer) -> Result<FromRelay, End> {
         match outcome.ok_or(LogError::Unavailable)? {
-            Outcome::Unclear => Ok(FromRelay::Unclear { push }),
+            Outcome::Unclear => {
+                self.pushes.ask_again(push);
+                Ok(FromRelay::Unclear { push })
+            }
             Outcome::Unreadable(fault) => Err(End::Denied(Denial::Unreadable(fault.to_string()))),
             Outcome::Stored(receipt) => {
                 let (through, digest) = self.follow.acknowledge(&receipt, self.seat.head());
+                if self.pushes.has_to_come_again(push) {
+                    return Ok(FromRelay::Unclear { push });
+                }
                 Ok(FromRelay::Ack(Ack { push, through, digest, refused: receipt.refused }))
             }
         }

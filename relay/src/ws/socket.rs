@@ -18,7 +18,9 @@ const READ_BUFFER_BYTES: usize = 4096;
 const FRAME_OVERHEAD_BYTES: usize = 1024;
 /// What a device that is being sent away may still send before it has read why, in bytes.
 const LINGER_BYTES_MAX: usize = 8 << 20;
-const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// The same when the relay stops: its devices come back by themselves.
+const LINGER_STOPPING_MAX: Duration = Duration::from_millis(200);
 
 /// The half that sends: one message at a time.
 pub(super) struct Outgoing<S> {
@@ -133,6 +135,7 @@ where
         let _ = timeout(write_timeout, socket.close(None)).await;
         return;
     };
+    let linger_max = if denial == Denial::ShuttingDown { LINGER_STOPPING_MAX } else { LINGER_MAX };
     if let Ok(frame) = FromRelay::Denied(denial).encode() {
         // From here on the connection ends, whatever happens.
         let _ = timeout(write_timeout, socket.send(Message::Binary(Bytes::from(frame)))).await;
@@ -141,7 +144,7 @@ where
     // A socket closed on unread bytes is reset, and the reset may overtake the reason.
     let stream = socket.get_mut();
     let _ = timeout(write_timeout, stream.shutdown()).await;
-    let _ = timeout(LINGER_MAX, async {
+    let _ = timeout(linger_max, async {
         let mut buffer = vec![0; 16 << 10];
         let mut bytes = 0;
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::handle::Comptoir;
-use crate::json;
+use comptoir_engine::record::json;
 use comptoir_engine::{FieldEdit, Fields, RecordId, Value};
 use std::collections::BTreeMap;
 use std::io::BufRead as _;

@@ -1,0 +1,91 @@
+//! A real relay: its own process, its own folder, a free port. Must not know devices.
+
+use crate::program::{Outcome, Running, binary, run};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A relay that serves. Killed when dropped.
+pub struct Relay {
+    data: PathBuf,
+    address: SocketAddr,
+    running: Option<Running>,
+}
+
+/// `comptoir-relay` with these arguments.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(binary("comptoir-relay"));
+    command.args(args);
+    command
+}
+
+fn serve(data: &Path, listen: &str) -> Running {
+    let mut command = command(&["serve", "--listen", listen]);
+    Running::start(command.arg("--data").arg(data))
+}
+
+fn address(running: &Running) -> SocketAddr {
+    let line = running.line();
+    let address = line.strip_prefix("listening on ").and_then(|address| address.trim().parse().ok());
+    address.unwrap_or_else(|| panic!("not `listening on ADDRESS`: {line}; stderr: {}", running.stderr()))
+}
+
+impl Relay {
+    /// Serves the folder `data` on a free port.
+    pub fn start(data: &Path) -> Self {
+        let running = serve(data, "127.0.0.1:0");
+        let address = address(&running);
+        Self { data: data.to_owned(), address, running: Some(running) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where devices find it.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.kill();
+        }
+    }
+
+    /// Serves again, at the same address.
+    pub fn restart(&mut self) {
+        self.kill();
+        let running = serve(&self.data, &self.address.to_string());
+        assert_eq!(address(&running), self.address);
+        self.running = Some(running);
+    }
+
+    /// Asks it to end and waits.
+    pub fn terminate(&mut self) -> Outcome {
+        self.running.take().expect("a relay that serves").terminate()
+    }
+
+    /// Whether it still serves.
+    pub fn is_alive(&mut self) -> bool {
+        self.running.as_mut().is_some_and(Running::is_alive)
+    }
+
+    /// What it has said on stderr since its last start.
+    pub fn stderr(&self) -> String {
+        self.running.as_ref().map(Running::stderr).unwrap_or_default()
+    }
+
+    /// A token for an editor.
+    pub fn token(&self, workspace: &str) -> String {
+        self.token_with(workspace, &[])
+    }
+
+    /// A token made with more arguments of `token create`.
+    pub fn token_with(&self, workspace: &str, args: &[&str]) -> String {
+        let mut command = command(&["token", "create", "--workspace", workspace]);
+        run(command.args(args).arg("--data").arg(&self.data)).success().trim().to_owned()
+    }
+}
