@@ -130,8 +130,11 @@ pub trait Listener: Send + Sync {
     /// The log as it is when the listener joins.
     fn opened(&self, epoch: LogEpoch, head: Head);
 
-    /// These entries are durable; the last one is the tail.
+    /// These entries are durable; the last one is the tail. Their authors have no receipt yet.
     fn appended(&self, entries: &[Arc<Entry>], head: Head);
+
+    /// The authors of what was appended have their receipts: now it may go to the others.
+    fn announce(&self);
 
     /// The log failed. Nothing more comes; what was durable is to be read again.
     fn lost(&self);

@@ -10,7 +10,7 @@ use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
 use recent::Recent;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{OnceCell, watch};
 
 /// Why nobody may enter.
@@ -34,12 +34,18 @@ struct Progress {
     lost: bool,
 }
 
+/// What the log holds, some moments before its followers are shown it.
+struct Durable {
+    head: Head,
+    recent: Recent,
+}
+
 /// One workspace's followers.
 struct Room {
     attached: OnceCell<()>,
     epoch: OnceLock<LogEpoch>,
     progress: watch::Sender<Progress>,
-    recent: Mutex<Recent>,
+    durable: Mutex<Durable>,
     sessions: AtomicU32,
 }
 
@@ -47,12 +53,18 @@ impl Listener for Room {
     fn opened(&self, epoch: LogEpoch, head: Head) {
         // Set once: a room joins its log once.
         let _ = self.epoch.set(epoch);
+        self.durable().head = head;
         self.progress.send_replace(Progress { head, lost: false });
     }
 
     fn appended(&self, entries: &[Arc<Entry>], head: Head) {
-        // The entries first: who sees the new tail finds them.
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
+        let mut durable = self.durable();
+        durable.head = head;
+        durable.recent.extend(entries);
+    }
+
+    fn announce(&self) {
+        let head = self.durable().head;
         self.progress.send_modify(|progress| progress.head = head);
     }
 
@@ -126,9 +138,13 @@ impl Room {
             attached: OnceCell::new(),
             epoch: OnceLock::new(),
             progress: watch::Sender::new(Progress::default()),
-            recent: Mutex::new(Recent::new(recent_bytes_max)),
+            durable: Mutex::new(Durable { head: Head::default(), recent: Recent::new(recent_bytes_max) }),
             sessions: AtomicU32::new(0),
         }
+    }
+
+    fn durable(&self) -> MutexGuard<'_, Durable> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +162,12 @@ impl Seat {
         self.room.epoch.get().copied().unwrap_or(LogEpoch([0; 16]))
     }
 
-    /// The last durable entry and the digest there.
+    /// The last durable entry and the digest there: what a device that comes now has to be told.
+    pub fn durable(&self) -> Head {
+        self.room.durable().head
+    }
+
+    /// The last entry to be followed, and the digest there. Whoever made it, or one before it, has the receipt.
     pub fn head(&self) -> Head {
         self.room.progress.borrow().head
     }
@@ -166,7 +187,7 @@ impl Seat {
 
     /// The entries after `after`, at most `bytes_max` bytes and one at least, if all of them are still in memory.
     pub fn recent(&self, after: LogSeq, bytes_max: usize) -> Option<Vec<Arc<Entry>>> {
-        self.room.recent.lock().unwrap_or_else(PoisonError::into_inner).after(after, bytes_max)
+        self.room.durable().recent.after(after, bytes_max)
     }
 }
 

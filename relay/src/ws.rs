@@ -127,7 +127,7 @@ impl Door {
         })?;
         let entered = timeout(self.deadlines.hello, self.hub.enter(&grant)).await;
         let seat = entered.map_err(|_| LogError::Unavailable)??;
-        let head = seat.head();
+        let head = seat.durable();
         let welcome = Welcome { epoch: seat.epoch().0, tail: head.tail.0, digest: head.digest.0, role: grant.role() };
         outgoing.start(&FromRelay::Welcome(welcome)).await?;
         tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");

@@ -59,6 +59,7 @@ impl Listener for Follower {
     fn appended(&self, _: &[Arc<Entry>], head: Head) {
         self.tail.store(head.tail.0, Ordering::SeqCst);
     }
+    fn announce(&self) {}
     fn lost(&self) {}
 }
 
@@ -182,7 +183,7 @@ async fn a_failure_at_any_call_loses_nothing_that_was_acknowledged() {
         let relay = relay_on(&disk, "here", keys.path()).await;
         let (mut device, welcome) =
             Device::join(relay.address(), kit::hello("cafe", kit::token(&relay, "cafe", Role::Editor))).await;
-        assert!(welcome.tail >= 1 + acked.min(1), "call {at}: {acked} acknowledged, tail {}", welcome.tail);
+        assert!(welcome.tail > acked.min(1), "call {at}: {acked} acknowledged, tail {}", welcome.tail);
         device.push(1, two).await;
         assert_eq!(device.ack().await.refused, [], "call {at}");
         relay.stop().await;

@@ -84,9 +84,14 @@ impl Work {
         while let Some(command) = next.take() {
             let done = match command {
                 Command::Stop => break,
-                Command::Attach { grant, listener, done } => {
-                    self.attach(grant.workspace(), listener).map(|()| _ = done.send(()))
-                }
+                Command::Attach { grant, listener, done } => match self.attach(grant.workspace(), listener) {
+                    Err(error) if !error.is_fatal() => {
+                        tracing::error!(%error, workspace = %grant.workspace(), "a workspace cannot be opened");
+                        Ok(())
+                    }
+                    // The session may have ended: the room is open all the same.
+                    attached => attached.map(|()| _ = done.send(())),
+                },
                 Command::Append(push) => {
                     let (group, behind) = self.gather(push);
                     next = behind;
@@ -94,8 +99,8 @@ impl Work {
                 }
             };
             if let Err(error) = done {
-                tracing::error!(%error, "the log failed");
-                if error.is_fatal() && !self.reopen() {
+                tracing::error!(%error, "the log failed: nothing is acknowledged until it is open again");
+                if !self.reopen() {
                     break;
                 }
             }
@@ -135,6 +140,13 @@ impl Work {
         }
         let appended = group.commit()?;
         let heads: HashMap<_, _> = appended.iter().map(|each| (&each.workspace, each.head)).collect();
+        let mut told = Vec::new();
+        for each in appended.iter().filter(|each| !each.entries.is_empty()) {
+            for listener in self.listeners.get(&each.workspace).into_iter().flatten().filter_map(Weak::upgrade) {
+                listener.appended(&each.entries, each.head);
+                told.push(listener);
+            }
+        }
         for (push, outcome) in pushes.into_iter().zip(outcomes) {
             let Some(mut outcome) = outcome else { continue };
             if let (Outcome::Stored(receipt), Some(head)) = (&mut outcome, heads.get(push.grant.workspace())) {
@@ -143,12 +155,8 @@ impl Work {
             // The session may have ended: its push is durable all the same.
             let _ = push.done.send(outcome);
         }
-        // Authors first: a session that sees the new tail finds its own receipts waiting.
-        for each in appended.iter().filter(|each| !each.entries.is_empty()) {
-            for listener in self.listeners.get(&each.workspace).into_iter().flatten().filter_map(Weak::upgrade) {
-                listener.appended(&each.entries, each.head);
-            }
-        }
+        // Authors first: a session that is shown the new tail finds its own receipts waiting.
+        told.iter().for_each(|listener| listener.announce());
         Ok(())
     }
 

@@ -148,9 +148,9 @@ impl Session {
             FromDevice::Reconcile { payload } => {
                 self.follow.pause();
                 self.page = None;
-                self.compare.handle_reconcile(payload, self.seat.head())
+                self.compare.handle_reconcile(payload, self.seat.durable())
             }
-            FromDevice::Want { leaves, last } => self.compare.handle_want(&leaves, last, self.seat.head().tail),
+            FromDevice::Want { leaves, last } => self.compare.handle_want(&leaves, last, self.seat.durable().tail),
         }
     }
 
