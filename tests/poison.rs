@@ -104,7 +104,8 @@ fn a_change_that_breaks_its_record_is_set_aside_and_every_other_record_flows() {
     let (b, c) = (house.device("till-b"), house.device("till-c"));
     c.ok(&["put", "products", "coffee", r#"{"name":"Coffee"}"#]);
     for device in [&c, &b] {
-        device.run(&["sync"]);
+        let line = device.fails(&["sync"]);
+        assert!(line.contains("2 changes were set aside"), "{line}");
         let status = device.status();
         assert_eq!((&status["quarantined"], &status["state"]), (&json!(2), &json!("error")), "{status}");
         assert!(status["error"].is_string(), "{status}");

@@ -25,7 +25,17 @@ const ENGINE: Layers = Layers {
 
 const RELAY: Layers = Layers {
     src: "relay/src",
-    layers: &[&["text", "clock"], &["config", "catalog"], &["auth"], &["log"], &["room"], &["ws"], &["http"], &["cmd"]],
+    layers: &[
+        &["text", "clock"],
+        &["config", "catalog"],
+        &["auth"],
+        &["log"],
+        &["room"],
+        &["ws"],
+        &["http"],
+        &["relay"],
+        &["cmd"],
+    ],
 };
 
 const CLIENT_SDK: Layers =
