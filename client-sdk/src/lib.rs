@@ -45,3 +45,8 @@ pub use socket::Traffic;
 pub use worker::{Notice, Status};
 
 rust_i18n::i18n!("locales", fallback = "en");
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

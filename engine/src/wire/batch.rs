@@ -1,7 +1,7 @@
 //! Many changes as one compressed block: what a push carries and a log entry keeps. Must not know sockets or storage.
 //!
 //! Outer form: a version byte, a kind byte (0 plain, 1 zstd), for zstd the plain length in 4 bytes little-endian, the
-//! body. The body is [`Columns`] as bincode: one column a header field, so that like stands beside like. Left out of
+//! body. The body is a struct of columns as bincode: one column a header field, so that like stands beside like. Left out of
 //! each change, and put back before hashing: magic, checksum, length, hash, derived actors; a dependency is
 //! the number of a change its receiver must already have.
 
