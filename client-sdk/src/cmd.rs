@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{self, text};
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use output::Output;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +30,13 @@ use std::process::ExitCode;
 /// What is said before any command.
 #[derive(Parser)]
 #[command(name = "comptoir", version, about = text("cli.about"), disable_help_subcommand = true)]
+#[command(disable_help_flag = true, disable_version_flag = true, subcommand_value_name = text("cli.command-name"))]
+#[command(subcommand_help_heading = text("cli.commands"))]
 struct Cli {
+    #[arg(short, long, global = true, action = ArgAction::Help, help = text("cli.help"))]
+    help: Option<bool>,
+    #[arg(short = 'V', long, action = ArgAction::Version, help = text("cli.version"))]
+    version: Option<bool>,
     #[command(flatten)]
     place: Place,
     #[command(subcommand)]
@@ -83,7 +89,8 @@ enum Command {
 /// Runs the command line of this process: exit status 0 done, 1 failed, 2 usage.
 pub async fn main() -> ExitCode {
     text::choose_locale();
-    let cli = match Cli::try_parse() {
+    let parsed = in_our_words(Cli::command()).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // A reader who has gone needs no help.
@@ -104,6 +111,17 @@ pub async fn main() -> ExitCode {
             ExitCode::from(if matches!(error, Error::Usage { .. } | Error::Argument { .. }) { 2 } else { 1 })
         }
     }
+}
+
+/// Help without a word that is not in `locales/`: what clap would add by itself is left out.
+fn in_our_words(command: clap::Command) -> clap::Command {
+    let heading = |arg: clap::Arg| match arg.is_positional() {
+        true => arg.help_heading(text("cli.arguments")),
+        false => arg.help_heading(text("cli.options")),
+    };
+    let plain = move |arg| heading(arg).hide_default_value(true).hide_possible_values(true).hide_env(true);
+    let command = command.help_template(text("cli.template")).mut_args(plain);
+    command.mut_subcommands(in_our_words)
 }
 
 impl Command {
@@ -143,16 +161,20 @@ impl Command {
 /// What is wrong with the command line, in one line.
 fn usage(error: &clap::Error) -> String {
     let part = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
-    let with = |key: &str, value: String| text::text_with(key, &[("value", value)]);
-    match error.kind() {
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => text("usage.command"),
-        ErrorKind::InvalidSubcommand => with("usage.unknown-command", part(ContextKind::InvalidSubcommand)),
-        ErrorKind::UnknownArgument => with("usage.unknown-argument", part(ContextKind::InvalidArg)),
-        ErrorKind::MissingRequiredArgument => with("usage.missing", part(ContextKind::InvalidArg)),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let value = part(ContextKind::InvalidValue);
-            with("usage.value", format!("{} {value}", part(ContextKind::InvalidArg)).trim().to_owned())
+    let argument = part(ContextKind::InvalidArg);
+    let (key, value) = match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            ("usage.command", String::new())
         }
-        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
-    }
+        ErrorKind::InvalidSubcommand => ("usage.unknown-command", part(ContextKind::InvalidSubcommand)),
+        ErrorKind::UnknownArgument => ("usage.unknown-argument", argument),
+        ErrorKind::MissingRequiredArgument => ("usage.missing", text::one_line(&argument)),
+        ErrorKind::ArgumentConflict => ("usage.twice", argument),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => match part(ContextKind::InvalidValue) {
+            value if value.is_empty() => ("usage.no-value", argument),
+            value => ("usage.value", format!("{argument} {value}").trim().to_owned()),
+        },
+        _ => ("usage.other", String::new()),
+    };
+    text::text_with(key, &[("value", value)])
 }

@@ -75,6 +75,32 @@ pub enum Error {
         /// Records saved before it.
         saved: u64,
     },
+    /// An import's file ends in the middle, or is damaged.
+    #[error(
+        "the file {path} cannot be read past line {line}: {cause}; {saved} records before are saved: get a whole file and import it again"
+    )]
+    ImportCut {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+        /// Its last good line, from 1.
+        line: u64,
+        /// Records saved.
+        saved: u64,
+    },
+    /// A line of an import is longer than any record.
+    #[error("it is longer than {bytes_max} bytes")]
+    LongLine {
+        /// The limit in bytes.
+        bytes_max: u64,
+    },
+    /// A row of an import has no key.
+    #[error("it has no text or whole number in its key field \"{field}\": name another with --key")]
+    NoKey {
+        /// The field that should hold it.
+        field: String,
+    },
     /// A word of the command line cannot be used.
     #[error("\"{given}\" is not {wanted}: see --help")]
     Argument {
@@ -98,7 +124,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 30] = [
+pub const CODES: [&str; 33] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -126,6 +152,9 @@ pub const CODES: [&str; 30] = [
     "timeout",
     "file",
     "line",
+    "import-cut",
+    "long-line",
+    "no-key",
     "argument",
     "usage",
     "demo",
@@ -150,6 +179,9 @@ impl Error {
             Self::Timeout { .. } => "timeout",
             Self::File { .. } => "file",
             Self::Line { .. } => "line",
+            Self::ImportCut { .. } => "import-cut",
+            Self::LongLine { .. } => "long-line",
+            Self::NoKey { .. } => "no-key",
             Self::Argument { .. } => "argument",
             Self::Usage { .. } => "usage",
             Self::Demo { .. } => "demo",
@@ -174,6 +206,14 @@ impl Error {
             Self::Line { line, cause, saved } => {
                 vec![("line", line.to_string()), ("cause", cause.clone()), ("saved", saved.to_string())]
             }
+            Self::ImportCut { path, cause, line, saved } => vec![
+                ("path", path.display().to_string()),
+                ("cause", cause.clone()),
+                ("line", line.to_string()),
+                ("saved", saved.to_string()),
+            ],
+            Self::LongLine { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
+            Self::NoKey { field } => vec![("field", field.clone())],
             Self::Argument { given, .. } => vec![("given", given.clone())],
             Self::Usage { what } => vec![("what", what.clone())],
             Self::Demo { what } => vec![("what", what.clone())],

@@ -38,7 +38,9 @@ impl Watch {
                 (Ok(Notice::Changed(record)), Some(collection)) if record.collection != *collection => {}
                 (Ok(notice), _) => return Some(notice),
                 (Err(broadcast::error::TryRecvError::Lagged(_)), _) => return Some(Notice::Refresh),
-                (Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed), _) => return None,
+                (Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed), _) => {
+                    return None;
+                }
             }
         }
     }

@@ -42,23 +42,37 @@ pub(crate) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn every_error_has_a_french_text() {
-        for code in crate::error::CODES {
-            let key = format!("error.{code}");
-            assert!(crate::_rust_i18n_try_translate("fr", &key).is_some(), "no French text for {key}");
-        }
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// Texts by key, as the file gives them.
+    fn texts(file: &str) -> BTreeMap<String, String> {
+        let texts = file.lines().filter_map(|line| line.split_once(": "));
+        texts.map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
+    }
+
+    fn placeholders(text: &str) -> BTreeSet<&str> {
+        text.split("%{").skip(1).filter_map(|rest| rest.split('}').next()).collect()
     }
 
     #[test]
-    fn both_languages_have_the_same_texts() {
-        let keys = |text: &str| -> Vec<String> {
-            let lines = text.lines().filter(|line| !line.trim().is_empty());
-            lines.filter_map(|line| line.split_once(':')).map(|(key, _)| key.trim().to_owned()).collect()
-        };
-        let english = keys(include_str!("../locales/en.yml"));
-        let french: Vec<_> = keys(include_str!("../locales/fr.yml"));
-        let missing: Vec<_> = english.iter().filter(|key| !french.contains(key)).collect();
-        assert!(missing.is_empty(), "no French text for {missing:?}");
+    fn every_error_has_a_french_text() {
+        let french = texts(include_str!("../locales/fr.yml"));
+        for code in crate::error::CODES {
+            assert!(french.contains_key(&format!("error.{code}")), "no French text for {code}");
+        }
+        let given = include_str!("error.rs").lines().filter_map(|line| line.split_once("=> \"")?.1.split_once('"'));
+        let given: BTreeSet<&str> = given.map(|(code, _)| code).collect();
+        assert_eq!(given, crate::error::CODES.into_iter().collect(), "the list of codes is whole");
+    }
+
+    #[test]
+    fn both_languages_have_the_same_texts_about_the_same_values() {
+        let (english, french) = (texts(include_str!("../locales/en.yml")), texts(include_str!("../locales/fr.yml")));
+        for (key, text) in &english {
+            let other = french.get(key).unwrap_or_else(|| panic!("no French text for {key}"));
+            assert_eq!(placeholders(text), placeholders(other), "{key}");
+        }
+        let more = french.keys().find(|key| !key.starts_with("error.") && !english.contains_key(*key));
+        assert_eq!(more, None, "no English text");
     }
 }

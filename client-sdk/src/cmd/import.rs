@@ -1,16 +1,16 @@
 //! `comptoir import`.
 
-use super::lines;
+use super::lines::{self, Line};
 use super::output::Output;
 use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{text, text_with};
 use clap::Args;
 use comptoir_engine::record::json;
-use comptoir_engine::{FieldEdit, RecordId, Value};
+use comptoir_engine::{FieldEdit, Fields, RecordId, StoreError, Value};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json as object;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Records saved together.
@@ -41,84 +41,163 @@ struct Counts {
     bad: u64,
 }
 
+impl Counts {
+    /// Records of the file that are now in the store.
+    fn saved(&self) -> u64 {
+        self.created + self.changed + self.unchanged
+    }
+}
+
+/// A line that is a record.
+struct Row {
+    line: u64,
+    record: RecordId,
+    fields: Fields,
+}
+
+impl Row {
+    fn edit(&self) -> (RecordId, FieldEdit) {
+        (self.record.clone(), FieldEdit::Import(self.fields.clone()))
+    }
+}
+
 impl Import {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
         let bar = progress(&self.file);
         let seen = bar.clone();
         let mut from = lines::open(&self.file, move |bytes| seen.inc(bytes))?;
         let mut counts = Counts::default();
-        let mut chunk = BTreeMap::new();
-        let mut chunk_bytes = 0;
-        while let Some(line) = lines::next(&mut *from, &self.file)? {
-            counts.lines += 1;
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            match self.row(&line) {
-                Ok((record, edit)) => {
-                    // A key that comes twice is two rows: the second meets the record the first has made.
-                    if chunk.contains_key(&record) || chunk.len() >= CHUNK_RECORDS || chunk_bytes > CHUNK_BYTES {
-                        save(shop, std::mem::take(&mut chunk), &mut counts).await?;
-                        chunk_bytes = 0;
-                    }
-                    chunk_bytes += line.len();
-                    chunk.insert(record, edit);
+        let mut chunk = Chunk::default();
+        loop {
+            let line = match lines::next(&mut *from, &self.file) {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(Error::File { path, cause }) => {
+                    self.save(shop, chunk, &mut counts).await?;
+                    return Err(Error::ImportCut { path, cause, line: counts.lines, saved: counts.saved() });
                 }
-                Err(_) if self.skip_bad => counts.bad += 1,
+                Err(other) => return Err(other),
+            };
+            counts.lines += 1;
+            match self.row(line, counts.lines) {
+                Ok(None) => {}
+                Ok(Some((row, bytes))) => {
+                    if !chunk.has_room_for(&row.record) {
+                        self.save(shop, std::mem::take(&mut chunk), &mut counts).await?;
+                    }
+                    chunk.push(row, bytes);
+                }
                 Err(error) => {
-                    save(shop, chunk, &mut counts).await?;
-                    let saved = counts.created + counts.changed + counts.unchanged;
-                    return Err(Error::Line { line: counts.lines, cause: error.to_string(), saved });
+                    let line = counts.lines;
+                    self.save(shop, std::mem::take(&mut chunk), &mut counts).await?;
+                    self.refuse(line, &error, &mut counts)?;
                 }
             }
         }
-        save(shop, chunk, &mut counts).await?;
+        self.save(shop, chunk, &mut counts).await?;
         bar.finish_and_clear();
         say(output, &counts);
         Ok(())
     }
 
-    fn row(&self, line: &[u8]) -> Result<(RecordId, FieldEdit), Error> {
-        let given = || String::from_utf8_lossy(line).chars().take(60).collect::<String>();
-        let text = std::str::from_utf8(line).map_err(|_| Error::Argument { given: given(), wanted: "UTF-8 text" })?;
+    /// The record that a line is, and the line's length; `None` for an empty one.
+    fn row(&self, line: Line, number: u64) -> Result<Option<(Row, usize)>, Error> {
+        let Line::Whole(line) = line else { return Err(Error::LongLine { bytes_max: lines::LINE_BYTES_MAX }) };
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        let given = || String::from_utf8_lossy(&line).chars().take(60).collect::<String>();
+        let text = std::str::from_utf8(&line).map_err(|_| Error::Argument { given: given(), wanted: "UTF-8 text" })?;
         let fields = json::parse(text)?;
         let key = match fields.get(&self.key) {
             Some(Value::String(key)) => key.clone(),
             Some(Value::Int(key)) => key.to_string(),
             Some(Value::Uint(key)) => key.to_string(),
-            _ => return Err(Error::Argument { given: given(), wanted: "a record with its key field (see --key)" }),
+            _ => return Err(Error::NoKey { field: self.key.clone() }),
         };
-        Ok((RecordId::new(&self.collection, &key)?, FieldEdit::Import(fields)))
+        let record = RecordId::new(&self.collection, &key)?;
+        Ok(Some((Row { line: number, record, fields }, line.len())))
+    }
+
+    /// A line that is no record, or none that can be saved: counted, or the end of the import.
+    fn refuse(&self, line: u64, error: &Error, counts: &mut Counts) -> Result<(), Error> {
+        match self.skip_bad {
+            true => {
+                counts.bad += 1;
+                Ok(())
+            }
+            false => Err(Error::Line { line, cause: error.to_string(), saved: counts.saved() }),
+        }
+    }
+
+    /// Saves a chunk as one transaction; where a record in it is deleted or refused, the others all the same.
+    async fn save(&self, shop: &Comptoir, chunk: Chunk, counts: &mut Counts) -> Result<(), Error> {
+        let mut rows = chunk.rows;
+        if let Err(error) = commit(shop, &rows, counts).await {
+            if !is_about_a_row(&error) {
+                return Err(error);
+            }
+        } else {
+            return Ok(());
+        }
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows.drain(..) {
+            let view = shop.get(row.record.collection.as_str(), row.record.key.as_str()).await?;
+            match view.is_some_and(|view| view.deleted) {
+                true => counts.deleted += 1,
+                false => kept.push(row),
+            }
+        }
+        match commit(shop, &kept, counts).await {
+            Err(error) if is_about_a_row(&error) => {}
+            outcome => return outcome,
+        }
+        for row in &kept {
+            match commit(shop, std::slice::from_ref(row), counts).await {
+                Err(error) if is_about_a_row(&error) => self.refuse(row.line, &error, counts)?,
+                outcome => outcome?,
+            }
+        }
+        Ok(())
     }
 }
 
-/// Saves records together, those that are deleted left out.
-async fn save(shop: &Comptoir, chunk: BTreeMap<RecordId, FieldEdit>, counts: &mut Counts) -> Result<(), Error> {
-    if chunk.is_empty() {
+/// Rows to be saved together, each of another record.
+#[derive(Default)]
+struct Chunk {
+    rows: Vec<Row>,
+    records: BTreeSet<RecordId>,
+    bytes: usize,
+}
+
+impl Chunk {
+    /// A key that comes twice is two transactions: the second row meets the record that the first has made.
+    fn has_room_for(&self, record: &RecordId) -> bool {
+        !self.records.contains(record) && self.rows.len() < CHUNK_RECORDS && self.bytes < CHUNK_BYTES
+    }
+
+    fn push(&mut self, row: Row, bytes: usize) {
+        self.bytes += bytes;
+        self.records.insert(row.record.clone());
+        self.rows.push(row);
+    }
+}
+
+async fn commit(shop: &Comptoir, rows: &[Row], counts: &mut Counts) -> Result<(), Error> {
+    if rows.is_empty() {
         return Ok(());
     }
-    let edits: Vec<_> = chunk.into_iter().collect();
-    let mut rows = edits.len() as u64;
-    let committed = match shop.commit(edits.clone()).await {
-        Err(Error::Store(comptoir_engine::StoreError::Edit { error: comptoir_engine::EditError::Deleted, .. })) => {
-            let mut kept = Vec::new();
-            for (record, edit) in edits {
-                let view = shop.get(record.collection.as_str(), record.key.as_str()).await?;
-                match view.is_some_and(|view| view.deleted) {
-                    true => counts.deleted += 1,
-                    false => kept.push((record, edit)),
-                }
-            }
-            rows = kept.len() as u64;
-            shop.commit(kept).await?
-        }
-        outcome => outcome?,
-    };
+    let committed = shop.commit(rows.iter().map(Row::edit).collect()).await?;
     let changed = committed.changed.len() as u64;
     counts.created += committed.created;
     counts.changed += changed - committed.created;
-    counts.unchanged += rows - changed;
+    counts.unchanged += rows.len() as u64 - changed;
     Ok(())
+}
+
+/// Whether one row is at fault, and not the store.
+fn is_about_a_row(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Edit { .. } | StoreError::TooLarge { .. }))
 }
 
 /// A bar over the file's bytes, on a terminal only.

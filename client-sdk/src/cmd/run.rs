@@ -11,8 +11,8 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct Run {
-    #[arg(long, help = text("arg.every"))]
-    every: Option<String>,
+    #[arg(long, value_parser = sync::duration, help = text("arg.every"))]
+    every: Option<Duration>,
     #[arg(long, value_enum, default_value = "both", help = text("arg.mode"))]
     mode: sync::Way,
 }
@@ -22,9 +22,8 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Run {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
-        let every = self.every.as_deref().map(sync::duration).transpose()?;
         let work = async {
-            match every {
+            match self.every {
                 Some(every) => periodic(shop, output, self.mode.into(), every).await,
                 None => live(shop, output, self.mode.into()).await,
             }

@@ -33,16 +33,15 @@ impl From<Way> for Mode {
 pub(super) struct Sync {
     #[arg(long, value_enum, default_value = "both", help = text("arg.mode"))]
     mode: Way,
-    #[arg(long, default_value = "30s", help = text("arg.timeout"))]
-    timeout: String,
+    #[arg(long, default_value = "30s", value_parser = duration, help = text("arg.timeout"))]
+    timeout: Duration,
 }
 
 impl Sync {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
-        let timeout = duration(&self.timeout)?;
         let before = shop.status().await?.engine.pending;
         let mut notices = shop.watch();
-        let syncing = shop.sync_once(self.mode.into(), timeout);
+        let syncing = shop.sync_once(self.mode.into(), self.timeout);
         tokio::pin!(syncing);
         let mut received = Some(0u64);
         let mut status = loop {
