@@ -143,7 +143,9 @@ impl Engine {
             return (State::UpToDate, None);
         }
         if quarantined > 0 {
-            let aside = format!("{quarantined} changes were set aside, everything else was exchanged: ask for help before you edit those records");
+            let aside = format!(
+                "{quarantined} changes were set aside, everything else was exchanged: ask for help before you edit those records"
+            );
             return (State::Error, Some(error.unwrap_or(aside)));
         }
         if self.session.is_live() {
