@@ -108,7 +108,7 @@ fn a_message_out_of_turn_ends_its_connection() {
 }
 
 #[test]
-fn a_frame_over_the_limit_is_refused_and_not_kept_in_memory() {
+fn a_frame_over_the_limit_is_refused_before_it_is_read() {
     let mut house = house();
     let mut socket = house.socket();
     socket.send(Message::binary(vec![1; FRAME_BYTES_MAX + 1]));
