@@ -2,7 +2,9 @@
 
 use crate::error::Error;
 use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
-use comptoir_engine::{Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, RecordId, Settings, View};
+use comptoir_engine::{
+    Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, Now, RecordId, Settings, StoreError, View,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -85,6 +87,14 @@ impl Comptoir {
         answer.await.map_err(|_| Error::ShutDown)?
     }
 
+    /// Has the thread do something with the engine. What was done stays done even if nobody waits for the answer.
+    async fn with<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.ask(|reply| Command::Use(Box::new(|worker| drop(reply.send(worker.with(run)))))).await
+    }
+
     /// Sets the given fields and leaves the rest; makes the record if there is none. Durable when it returns.
     pub async fn put(&self, collection: &str, key: &str, fields: Fields) -> Result<Committed, Error> {
         self.edit(collection, key, FieldEdit::Set(fields)).await
@@ -116,13 +126,13 @@ impl Comptoir {
 
     /// Does all of the edits or none, as one transaction. Durable when it returns.
     pub async fn commit(&self, edits: Vec<(RecordId, FieldEdit)>) -> Result<Committed, Error> {
-        self.ask(|reply| Command::Commit(edits, reply)).await
+        self.with(move |engine, now| engine.commit(&edits, now)).await
     }
 
     /// A record, deleted ones too; `None` when there never was one.
     pub async fn get(&self, collection: &str, key: &str) -> Result<Option<View>, Error> {
         let record = RecordId::new(collection, key)?;
-        self.ask(|reply| Command::Get(record, reply)).await
+        self.with(move |engine, _| engine.get(&record)).await
     }
 
     /// At most `records_max` records after `after`, in order of key, deleted ones too.
@@ -132,17 +142,18 @@ impl Comptoir {
         after: Option<&Key>,
         records_max: usize,
     ) -> Result<Vec<(Key, View)>, Error> {
-        self.ask(|reply| Command::List(collection.clone(), after.cloned(), records_max, reply)).await
+        let (collection, after) = (collection.clone(), after.cloned());
+        self.with(move |engine, _| engine.list(&collection, after.as_ref(), records_max)).await
     }
 
     /// The collections that hold or held records.
     pub async fn collections(&self) -> Result<Vec<Collection>, Error> {
-        self.ask(Command::Collections).await
+        self.with(|engine, _| Ok(engine.collections())).await
     }
 
     /// Changes relay, token or device name.
     pub async fn configure(&self, settings: Settings) -> Result<(), Error> {
-        self.ask(|reply| Command::Configure(settings, reply)).await
+        self.with(|engine, _| engine.configure(settings)).await
     }
 
     /// Every change from now on, made here or elsewhere.

@@ -5,10 +5,7 @@ mod slot;
 
 use crate::error::Error;
 use crate::socket::{Counters, Link, Traffic};
-use comptoir_engine::{
-    Collection, Committed, DeviceId, Engine, FieldEdit, Key, Mode, Now, RecordId, Settings, State, StoreError,
-    Timestamp, View,
-};
+use comptoir_engine::{DeviceId, Engine, Mode, Now, RecordId, Settings, State, StoreError, Timestamp};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use session::Once;
@@ -47,13 +44,12 @@ pub struct Status {
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
+/// Something done with the engine, and its outcome passed on.
+pub(crate) type Use = Box<dyn FnOnce(&mut Worker) + Send>;
+
 /// What the thread can be asked.
 pub(crate) enum Command {
-    Commit(Vec<(RecordId, FieldEdit)>, Reply<Committed>),
-    Get(RecordId, Reply<Option<View>>),
-    List(Collection, Option<Key>, usize, Reply<Vec<(Key, View)>>),
-    Collections(Reply<Vec<Collection>>),
-    Configure(Settings, Reply<()>),
+    Use(Use),
     Status(Reply<Status>),
     SyncOnce(Mode, Reply<Status>),
     GiveUp(Reply<Option<String>>),
@@ -142,15 +138,7 @@ impl Worker {
     fn obey(&mut self, command: Command) {
         // Whoever asked may have gone; what was done stays done.
         match command {
-            Command::Commit(edits, reply) => drop(reply.send(self.with(|engine, now| engine.commit(&edits, now)))),
-            Command::Get(record, reply) => drop(reply.send(self.with(|engine, _| engine.get(&record)))),
-            Command::List(collection, after, max, reply) => {
-                drop(reply.send(self.with(|engine, _| engine.list(&collection, after.as_ref(), max))));
-            }
-            Command::Collections(reply) => drop(reply.send(self.with(|engine, _| Ok(engine.collections())))),
-            Command::Configure(settings, reply) => {
-                drop(reply.send(self.with(|engine, _| engine.configure(settings))));
-            }
+            Command::Use(run) => run(self),
             Command::Status(reply) => drop(reply.send(self.status().ok_or(Error::ShutDown))),
             Command::SyncOnce(mode, reply) => self.sync_once(mode, reply),
             Command::GiveUp(reply) => {
@@ -166,7 +154,7 @@ impl Worker {
 
     /// Lets the engine do something, and passes the outcome on. When its disk has failed, the store is closed, so that
     /// nothing is built on what may not be durable, and opened again a little later.
-    fn with<T>(&mut self, run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError>) -> Result<T, Error> {
+    pub(crate) fn with<T>(&mut self, run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError>) -> Result<T, Error> {
         let now = self.now();
         let outcome = run(self.slot.engine_mut()?, now);
         if let Err(error) = &outcome

@@ -97,6 +97,13 @@ text_id! {
     }
 }
 
+impl Collection {
+    /// Whether it is one of Comptoir's own (`_schemas`, `_devices`, ...), which apps read but do not edit as records.
+    pub fn is_reserved(&self) -> bool {
+        self.as_str().starts_with('_')
+    }
+}
+
 /// A record's full name. Its order is the order of the store: by collection, then by key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RecordId {

@@ -5,8 +5,12 @@ pub mod document;
 pub mod field;
 pub mod json;
 mod layout;
+pub mod rule;
+pub mod schema;
 pub mod view;
 
 pub use document::{Document, DocumentFault};
 pub use field::{EditError, FieldEdit};
+pub use rule::Rule;
+pub use schema::Schema;
 pub use view::{Fields, Value, View};

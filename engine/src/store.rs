@@ -10,16 +10,18 @@ mod read;
 mod reauthor;
 mod remote;
 mod rows;
+mod schemas;
 
 use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
 use crate::disk::{Disk, DiskError, txn, txn::Txn};
 use crate::id::{ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, WorkspaceId};
-use crate::record::{DocumentFault, EditError};
+use crate::record::{DocumentFault, EditError, Schema};
 use crate::time::Timestamp;
 use crate::wire::BatchFault;
 use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
@@ -124,6 +126,8 @@ pub struct Store {
     actor: ActorId,
     state: StateRow,
     collections: BTreeMap<Collection, CollectionRow>,
+    /// Those of the collections that have one.
+    schemas: BTreeMap<Collection, Arc<Schema>>,
 }
 
 impl Store {
@@ -168,7 +172,9 @@ impl Store {
             collections.insert(keys::collection_of(&key)?, codec::decode(&bytes)?);
         }
         let (settings, device, actor) = (settings.settings()?, DeviceId(known.device), ActorId::ordinary(known.actor));
-        Ok(Self { disk, settings, device, actor, state, collections })
+        let mut store = Self { disk, settings, device, actor, state, collections, schemas: BTreeMap::new() };
+        store.read_schemas()?;
+        Ok(store)
     }
 
     /// Changes relay, token or device name.
@@ -205,9 +211,10 @@ impl Store {
         self.collections.values().fold(Digest::default(), |sum, row| sum.plus(Digest(row.digest)))
     }
 
-    /// Records that are not deleted.
+    /// Records that are not deleted, Comptoir's own left out.
     pub fn records(&self) -> u64 {
-        self.collections.values().map(|row| row.live).sum()
+        let own = |(name, row): (&Collection, &CollectionRow)| if name.is_reserved() { 0 } else { row.live };
+        self.collections.iter().map(own).sum()
     }
 
     /// Edits the relay has not acknowledged: one for each record of each transaction.

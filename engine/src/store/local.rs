@@ -78,6 +78,7 @@ impl Store {
         self.finish(tx)?;
         self.state = state;
         self.collections.extend(collections);
+        self.refresh_schemas(&committed.changed)?;
         Ok(committed)
     }
 

@@ -34,9 +34,9 @@ impl Store {
         rows.into_iter().map(|(key, bytes)| Ok((keys::record_of(&key)?.key, view(&bytes)?))).collect()
     }
 
-    /// The collections that hold or held records.
+    /// The collections that hold or held records, Comptoir's own left out.
     pub fn collections(&self) -> Vec<Collection> {
-        self.collections.keys().cloned().collect()
+        self.collections.keys().filter(|name| !name.is_reserved()).cloned().collect()
     }
 
     /// Every record's leaf of the digest.

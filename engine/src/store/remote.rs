@@ -67,6 +67,7 @@ impl Store {
         }
         self.state = state;
         self.collections.extend(collections);
+        self.refresh_schemas(&applied.changed)?;
         Ok(applied)
     }
 

@@ -1,0 +1,137 @@
+//! What a collection's records look like: types, required fields, defaults, merge rules and indexes; and its form as a
+//! record of the collection `_schemas`. Must not know documents or storage.
+//!
+//! ```json
+//! {"fields":  {"name":    {"type": "string", "required": true},
+//!              "stock":   {"type": "counter"},
+//!              "status":  {"type": "string", "rule": "forward(open<paid<closed)", "default": "open"}},
+//!  "indexes": {"by_department": "department, price_cents", "search": "words(name, brand)"}}
+//! ```
+//!
+//! A nested field is named by a JSON Pointer (`/supplier/name`). An index is one text, so that concurrent definitions
+//! never mix. What this release does not know is kept in the record and has no effect here.
+
+use super::rule::Rule;
+use super::view::{Fields, Value};
+use std::collections::BTreeMap;
+
+/// The collection that holds every other collection's schema, by name.
+pub const SCHEMAS: &str = "_schemas";
+
+/// What a field may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FieldType {
+    /// Anything.
+    #[default]
+    Any,
+    /// Yes or no.
+    Bool,
+    /// A whole number.
+    Int,
+    /// Any number.
+    Float,
+    /// A text.
+    String,
+    /// Bytes.
+    Bytes,
+    /// A point in time.
+    Timestamp,
+    /// Values in order.
+    List,
+    /// Values by name.
+    Map,
+}
+
+/// One field of a schema.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Field {
+    /// What it may hold.
+    pub kind: FieldType,
+    /// Whether a record must have it.
+    pub required: bool,
+    /// What a new record gets when nothing is given.
+    pub default: Option<Value>,
+    /// How concurrent values become one.
+    pub rule: Rule,
+}
+
+/// One index of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// The fields, in order.
+    pub fields: Vec<String>,
+    /// Whether it holds the words of the fields' texts, and not the values.
+    pub words: bool,
+}
+
+/// A collection's schema. The default one knows nothing and allows everything.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Schema {
+    /// By name or JSON Pointer.
+    pub fields: BTreeMap<String, Field>,
+    /// By name.
+    pub indexes: BTreeMap<String, Index>,
+}
+
+impl FieldType {
+    /// The type of its name, with the merge rule that the name implies: `counter` and `text` are both.
+    pub fn parse(name: &str) -> Option<(Self, Rule)> {
+        Some(match name {
+            "any" => (Self::Any, Rule::Last),
+            "bool" => (Self::Bool, Rule::Last),
+            "int" => (Self::Int, Rule::Last),
+            "float" => (Self::Float, Rule::Last),
+            "string" => (Self::String, Rule::Last),
+            "bytes" => (Self::Bytes, Rule::Last),
+            "timestamp" => (Self::Timestamp, Rule::Last),
+            "list" => (Self::List, Rule::Last),
+            "map" => (Self::Map, Rule::Last),
+            "counter" => (Self::Int, Rule::Counter),
+            "text" => (Self::String, Rule::Text),
+            _ => return None,
+        })
+    }
+}
+
+impl Index {
+    /// The index of its written form: `department, price_cents` or `words(name, brand)`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let inside = text.trim().strip_prefix("words(").and_then(|rest| rest.strip_suffix(')'));
+        let fields: Vec<_> = inside.unwrap_or(text).split(',').map(|field| field.trim().to_owned()).collect();
+        let good = fields.iter().all(|field| !field.is_empty() && !field.contains(['(', ')']));
+        good.then_some(Self { fields, words: inside.is_some() })
+    }
+}
+
+impl Schema {
+    /// What a record of `_schemas` says; what this release does not know in it has no effect.
+    pub fn read(record: &Fields) -> Self {
+        let fields = named(record, "fields").map(|(name, value)| (name.clone(), read_field(value))).collect();
+        let index = |(name, value): (&String, &Value)| Some((name.clone(), Index::parse(text(value)?)?));
+        Self { fields, indexes: named(record, "indexes").filter_map(index).collect() }
+    }
+}
+
+fn named<'a>(record: &'a Fields, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    match record.get(name) {
+        Some(Value::Map(fields)) => Some(fields.iter()),
+        _ => None,
+    }
+    .into_iter()
+    .flatten()
+}
+
+fn read_field(value: &Value) -> Field {
+    let Value::Map(says) = value else { return Field::default() };
+    let (kind, implied) = says.get("type").and_then(text).and_then(FieldType::parse).unwrap_or_default();
+    let rule = says.get("rule").and_then(text).and_then(Rule::parse).unwrap_or(implied);
+    let required = says.get("required") == Some(&Value::Bool(true));
+    Field { kind, required, default: says.get("default").cloned(), rule }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) | Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
