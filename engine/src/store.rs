@@ -11,6 +11,7 @@ mod reauthor;
 mod remote;
 mod rows;
 mod schemas;
+mod series;
 
 use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
@@ -27,6 +28,7 @@ pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
 pub use quarantine::Quarantined;
 pub use remote::Applied;
+pub use series::{SERIES, SERIES_MAX, Series, SeriesAudit};
 
 /// What a store is told when it is made. All but the workspace may change later.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,12 +9,13 @@
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
 //! | `s` collection `0` key | a record's snapshot, when it is large |
 //! | `o` number | one transaction that the relay has not acknowledged |
+//! | `n` series | a number series of this device |
 //! | `q` collection `0` key `0` number | a change set aside |
 //!
 //! Numbers are 8 bytes, big-endian. No name contains a zero byte.
 
 use super::StoreError;
-use crate::id::{Collection, RecordId};
+use crate::id::{Collection, RecordId, SeriesName};
 
 pub(super) fn settings() -> Vec<u8> {
     b"msettings".to_vec()
@@ -96,6 +97,19 @@ pub(super) fn all_quarantine() -> (Vec<u8>, Vec<u8>) {
 pub(super) fn quarantined_record(key: &[u8]) -> Result<RecordId, StoreError> {
     let end = key.len().checked_sub(9).ok_or_else(|| StoreError::Damaged { what: "a quarantine key".to_owned() })?;
     record_of(&key[..end])
+}
+
+pub(super) fn series(name: &SeriesName) -> Vec<u8> {
+    [b"n", name.as_str().as_bytes()].concat()
+}
+
+/// All series rows: from, until.
+pub(super) fn all_series() -> (Vec<u8>, Vec<u8>) {
+    (b"n".to_vec(), b"o".to_vec())
+}
+
+pub(super) fn series_of(key: &[u8]) -> Result<SeriesName, StoreError> {
+    Ok(SeriesName::new(text(&key[1..])?)?)
 }
 
 fn named(prefix: &[u8], record: &RecordId) -> Vec<u8> {

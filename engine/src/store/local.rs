@@ -1,6 +1,7 @@
 //! Edits made on this device: one atomic, flushed commit of changes, views, digests and outbox. Must not know the relay.
 
 use super::rows::{OutboxRow, SentChange};
+use super::series::Numbering;
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
@@ -22,18 +23,33 @@ pub struct Committed {
     pub changed: Vec<RecordId>,
     /// Those of them that did not exist before.
     pub created: u64,
+    /// The numbers its records were given, in the order of the edits.
+    pub numbers: Vec<String>,
 }
 
 impl Store {
     /// Does all of `edits` or none, in their order for each record. Returns when the outcome would survive a power cut.
     pub fn commit_local(&mut self, edits: &[(RecordId, FieldEdit)], now: Timestamp) -> Result<Committed, StoreError> {
+        let mut numbering = Numbering::default();
+        let edits = self.number(edits, &mut numbering)?;
+        self.commit_numbered(&edits, numbering, now)
+    }
+
+    /// As [`Store::commit_local`], with the series that numbered the edits.
+    pub(super) fn commit_numbered(
+        &mut self,
+        edits: &[(RecordId, FieldEdit)],
+        numbering: Numbering,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
         let mut by_record: BTreeMap<&RecordId, Vec<FieldEdit>> = BTreeMap::new();
         for (record, edit) in edits {
             by_record.entry(record).or_default().push(edit.clone());
         }
         let mut tx = Txn::new(&*self.disk);
         let mut collections = BTreeMap::new();
-        let mut committed = Committed::default();
+        self.write_series(&mut tx, &numbering.rows)?;
+        let mut committed = Committed { numbers: numbering.issued, ..Committed::default() };
         let mut row = OutboxRow { edits: 0, changes: Vec::new() };
         for (record, edits) in by_record {
             let refuse = |error| StoreError::Edit { record: record.clone(), error };
@@ -57,11 +73,14 @@ impl Store {
                 draft.extend(change);
             }
             self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
-            row.edits += 1;
+            row.edits += u64::from(!record.collection.is_reserved());
             committed.created += u64::from(!exists);
             committed.changed.push(record.clone());
         }
         if committed.changed.is_empty() {
+            if !tx.is_empty() {
+                self.finish(tx)?;
+            }
             return Ok(committed);
         }
         check_size(&row)?;
