@@ -36,8 +36,8 @@ mod worker;
 
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
-    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Settings, State, Timestamp, Value, View,
-    WorkspaceId,
+    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Series, SeriesAudit, SeriesName, Settings,
+    State, Timestamp, Value, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};
