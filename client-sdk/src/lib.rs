@@ -50,3 +50,10 @@ rust_i18n::i18n!("locales", fallback = "en");
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The pages' examples, as tests.
+#[cfg(doctest)]
+pub mod pages {
+    #[doc = include_str!("../../docs/transactions.md")]
+    pub struct Transactions;
+}

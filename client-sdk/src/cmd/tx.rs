@@ -37,7 +37,7 @@ impl Tx {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
         let edits = read(&self.file)?;
         let committed = shop.commit(edits).await?;
-        let records: Vec<_> = committed.changed.iter().filter(|record| !record.collection.is_reserved()).collect();
+        let records = &committed.changed;
         let said = if records.is_empty() { "said.tx-nothing" } else { "said.tx" };
         let values = [("records", records.len().to_string()), ("numbers", committed.numbers.join(", "))];
         output.say(
@@ -46,9 +46,8 @@ impl Tx {
                 false => format!("{} {}", text_with(said, &values), text_with("said.numbers", &values)),
             },
             || {
-                let name = |record: &&RecordId| {
-                    object!({"collection": record.collection.as_str(), "key": record.key.as_str()})
-                };
+                let name =
+                    |record: &RecordId| object!({"collection": record.collection.as_str(), "key": record.key.as_str()});
                 let changed: Vec<_> = records.iter().map(name).collect();
                 object!({"changed": changed, "created": committed.created, "numbers": committed.numbers})
             },

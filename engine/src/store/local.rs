@@ -19,7 +19,7 @@ pub const TRANSACTION_BYTES_MAX: usize = FRAME_BYTES_MAX / 8 * 7;
 /// What a transaction did, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committed {
-    /// The records it changed; those it left as they were are not among them.
+    /// The records it changed; those it left as they were, and Comptoir's own, are not among them.
     pub changed: Vec<RecordId>,
     /// Those of them that did not exist before.
     pub created: u64,
@@ -50,6 +50,7 @@ impl Store {
         let mut collections = BTreeMap::new();
         self.write_series(&mut tx, &numbering.rows)?;
         let mut committed = Committed { numbers: numbering.issued, ..Committed::default() };
+        let mut touched = Vec::new();
         let mut row = OutboxRow { edits: 0, changes: Vec::new() };
         for (record, edits) in by_record {
             let refuse = |error| StoreError::Edit { record: record.clone(), error };
@@ -73,11 +74,14 @@ impl Store {
                 draft.extend(change);
             }
             self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
-            row.edits += u64::from(!record.collection.is_reserved());
-            committed.created += u64::from(!exists);
-            committed.changed.push(record.clone());
+            touched.push(record.clone());
+            if !record.collection.is_reserved() {
+                row.edits += 1;
+                committed.created += u64::from(!exists);
+                committed.changed.push(record.clone());
+            }
         }
-        if committed.changed.is_empty() {
+        if touched.is_empty() {
             if !tx.is_empty() {
                 self.finish(tx)?;
             }
@@ -85,7 +89,7 @@ impl Store {
         }
         check_size(&row)?;
         let mut state = self.state.clone();
-        let held = self.held_back(&committed.changed)?;
+        let held = self.held_back(&touched)?;
         let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
         if !row.changes.is_empty() {
             put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
@@ -97,7 +101,7 @@ impl Store {
         self.finish(tx)?;
         self.state = state;
         self.collections.extend(collections);
-        self.refresh_schemas(&committed.changed)?;
+        self.refresh_schemas(&touched)?;
         Ok(committed)
     }
 
