@@ -160,7 +160,8 @@ impl Store {
         if held.is_empty() {
             return Ok(row);
         }
-        let mut rest = OutboxRow { edits: row.edits - held.len() as u64, changes: Vec::new() };
+        let edits = held.iter().filter(|record| !record.collection.is_reserved()).count() as u64;
+        let mut rest = OutboxRow { edits: row.edits.saturating_sub(edits), changes: Vec::new() };
         for change in row.changes {
             let record = RecordId::new(&change.collection, &change.key)?;
             match held.contains(&record) {
