@@ -114,6 +114,15 @@ fn a_change_that_breaks_its_record_is_set_aside_and_every_other_record_flows() {
         assert_eq!(device.get("products", "coffee"), json!({"name": "Coffee"}));
         device.fails(&["get", "products", "tea"]);
     }
+    let listed = b.ok(&["quarantine", "list", "--json"]);
+    let listed: Vec<serde_json::Value> = listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let keys: Vec<_> = listed.iter().map(|each| (each["key"].as_str(), each["own"].as_bool())).collect();
+    assert_eq!(keys, [(Some("cup"), Some(false)), (Some("tea"), Some(false))], "{listed:?}");
+    let number = listed[0]["number"].to_string();
+    assert!(b.ok(&["quarantine", "show", &number]).contains("1 of"), "its place among its author's");
+    assert!(b.ok(&["quarantine", "retry"]).contains("2 changes are set aside"), "broken is broken");
+    assert!(b.fails(&["quarantine", "discard", &number]).contains("is on the relay"));
+    assert!(b.fails(&["quarantine", "show", "77"]).contains("77"));
     b.ok(&["incr", "products", "milk", "stock", "6"]);
     b.run(&["sync"]);
     c.run(&["sync"]);

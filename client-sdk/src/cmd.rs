@@ -12,6 +12,7 @@ mod lines;
 mod list;
 mod output;
 mod put;
+mod quarantine;
 mod restore;
 mod run;
 mod series;
@@ -83,6 +84,8 @@ enum Command {
     Series(series::Series),
     #[command(about = text("cli.audit"))]
     Audit(audit::Audit),
+    #[command(about = text("cli.quarantine"))]
+    Quarantine(quarantine::Quarantine),
     #[command(about = text("cli.sync"))]
     Sync(sync::Sync),
     #[command(about = text("cli.run"))]
@@ -163,6 +166,7 @@ impl Command {
             Self::Watch(command) => command.run(shop, output).await,
             Self::Status(command) => command.run(shop, output).await,
             Self::Tx(command) => command.run(shop, output).await,
+            Self::Quarantine(command) => command.run(shop, output).await,
             Self::Series(command) => command.run(shop, output).await,
             Self::Audit(command) => command.run(shop, output).await,
             Self::Init(_) | Self::Demo(_) => Ok(()),

@@ -93,6 +93,12 @@ pub enum Error {
         /// What this device counts in instead.
         label: String,
     },
+    /// No change set aside has this number.
+    #[error("no change set aside has the number {number}: see `comptoir quarantine list`")]
+    NotQuarantined {
+        /// As given.
+        number: u64,
+    },
     /// An audit found something.
     #[error("{gaps} numbers are missing and {duplicates} were given twice: look at the records named above")]
     Audit {
@@ -150,7 +156,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 36] = [
+pub const CODES: [&str; 38] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -181,6 +187,8 @@ pub const CODES: [&str; 36] = [
     "operation",
     "series-taken",
     "audit",
+    "not-quarantined",
+    "on-relay",
     "import-cut",
     "long-line",
     "no-key",
@@ -211,6 +219,7 @@ impl Error {
             Self::Operation { .. } => "operation",
             Self::SeriesTaken { .. } => "series-taken",
             Self::Audit { .. } => "audit",
+            Self::NotQuarantined { .. } => "not-quarantined",
             Self::ImportCut { .. } => "import-cut",
             Self::LongLine { .. } => "long-line",
             Self::NoKey { .. } => "no-key",
@@ -246,6 +255,7 @@ impl Error {
             ],
             Self::Operation { line, cause } => vec![("line", line.to_string()), ("cause", cause.clone())],
             Self::SeriesTaken { name, label } => vec![("name", name.clone()), ("label", label.clone())],
+            Self::NotQuarantined { number } => vec![("number", number.to_string())],
             Self::Audit { gaps, duplicates } => {
                 vec![("gaps", gaps.to_string()), ("duplicates", duplicates.to_string())]
             }
@@ -269,6 +279,8 @@ fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
         StoreError::OtherWorkspace { found, wanted } => {
             vec![("found", found.to_string()), ("wanted", wanted.to_string())]
         }
+        StoreError::NotQuarantined { record } => vec![("number", record.to_string())],
+        StoreError::OnRelay { record } => vec![("record", record.to_string())],
         StoreError::Edit { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
         StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
         other => vec![("cause", other.to_string())],
@@ -290,6 +302,8 @@ fn store_code(error: &StoreError) -> &'static str {
         StoreError::Edit { error: EditError::NotNumber { .. }, .. } => "not-number",
         StoreError::Edit { .. } => "edit",
         StoreError::TooLarge { .. } => "too-large",
+        StoreError::NotQuarantined { .. } => "not-quarantined",
+        StoreError::OnRelay { .. } => "on-relay",
         StoreError::Name(_) => "name",
         StoreError::Batch(_) | StoreError::Unclear | StoreError::Forked { .. } => "history",
     }

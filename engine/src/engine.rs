@@ -141,6 +141,20 @@ impl Engine {
         self.store.quarantine()
     }
 
+    /// Tries a record's changes again that were set aside.
+    pub fn retry(&mut self, record: &RecordId, now: Now) -> Result<(), StoreError> {
+        let applied = self.store.retry(record, now.wall)?;
+        self.tell_changed(&applied.changed);
+        Ok(())
+    }
+
+    /// Gives up a record's changes that were made here and that the relay refused.
+    pub fn discard(&mut self, record: &RecordId) -> Result<(), StoreError> {
+        self.store.discard(record)?;
+        self.tell_changed(std::slice::from_ref(record));
+        Ok(())
+    }
+
     /// How things stand.
     pub fn status(&self) -> Status {
         let (state, error) = self.state();
@@ -164,7 +178,7 @@ impl Engine {
         }
         if quarantined > 0 {
             let aside = format!(
-                "{quarantined} changes were set aside, everything else was exchanged: ask for help before you edit those records"
+                "{quarantined} changes were set aside, everything else was exchanged: see `comptoir quarantine list`"
             );
             return (State::Error, Some(error.unwrap_or(aside)));
         }

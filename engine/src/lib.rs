@@ -26,5 +26,5 @@ pub use event::{Event, State, Status};
 pub use id::{Collection, DeviceId, Key, RecordId, SeriesName, WorkspaceId};
 pub use record::{EditError, FieldEdit, Fields, Value, View};
 pub use session::Mode;
-pub use store::{Committed, Series, SeriesAudit, Settings, StoreError};
+pub use store::{Committed, Quarantined, Series, SeriesAudit, Settings, StoreError};
 pub use time::{Now, Timestamp};

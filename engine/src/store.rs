@@ -8,6 +8,7 @@ mod outbox;
 mod quarantine;
 mod read;
 mod reauthor;
+mod release;
 mod remote;
 mod rows;
 mod schemas;
@@ -97,6 +98,18 @@ pub enum StoreError {
         actor: ActorId,
         /// The number both claim.
         seq: u64,
+    },
+    /// Nothing of the record is set aside.
+    #[error("{record}: none of its changes is set aside")]
+    NotQuarantined {
+        /// Which record.
+        record: RecordId,
+    },
+    /// A change set aside is part of the relay's history.
+    #[error("{record}: the change set aside is on the relay, so this device cannot give it up: upgrade, then retry it")]
+    OnRelay {
+        /// Which record.
+        record: RecordId,
     },
     /// A name breaks its rules.
     #[error(transparent)]

@@ -7,7 +7,7 @@ use crate::change::Change;
 use crate::codec;
 use crate::digest::Digest;
 use crate::disk::txn::{self, Txn};
-use crate::id::{DocumentId, LogSeq, RecordId};
+use crate::id::{Collection, DocumentId, LogSeq, RecordId};
 use crate::record::view::StoredView;
 use crate::record::{Document, View};
 use std::collections::BTreeMap;
@@ -84,22 +84,15 @@ impl Store {
     pub(super) fn write_draft(
         &self,
         tx: &mut Txn<'_>,
-        collections: &mut BTreeMap<crate::id::Collection, CollectionRow>,
+        collections: &mut BTreeMap<Collection, CollectionRow>,
         record: &RecordId,
         mut draft: Draft,
         document: &Document,
     ) -> Result<View, StoreError> {
         draft.compact(document)?;
         let view = document.view();
-        let counts = collections
-            .entry(record.collection.clone())
-            .or_insert_with(|| self.collections.get(&record.collection).cloned().unwrap_or_default());
-        let mut digest = Digest(counts.digest);
-        if let Some((deleted, leaf)) = draft.before {
-            digest = digest.minus(leaf);
-            *(if deleted { &mut counts.deleted } else { &mut counts.live }) -= 1;
-        }
-        counts.digest = digest.plus(draft.row.lineage.leaf(&draft.id)).0;
+        let counts = self.without(collections, record, &draft);
+        counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
         *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
 
         let apart = draft.row.snapshot.len() > SNAPSHOT_INLINE_BYTES_MAX;
@@ -117,11 +110,41 @@ impl Store {
         Ok(view)
     }
 
+    /// Removes a record as if it had never been.
+    pub(super) fn remove_draft(
+        &self,
+        tx: &mut Txn<'_>,
+        collections: &mut BTreeMap<Collection, CollectionRow>,
+        record: &RecordId,
+        draft: &Draft,
+    ) {
+        self.without(collections, record, draft);
+        tx.remove(keys::record(record));
+        tx.remove(keys::snapshot(record));
+    }
+
+    /// The collection's row without what the record added to it before.
+    fn without<'a>(
+        &self,
+        collections: &'a mut BTreeMap<Collection, CollectionRow>,
+        record: &RecordId,
+        draft: &Draft,
+    ) -> &'a mut CollectionRow {
+        let counts = collections
+            .entry(record.collection.clone())
+            .or_insert_with(|| self.collections.get(&record.collection).cloned().unwrap_or_default());
+        if let Some((deleted, leaf)) = draft.before {
+            counts.digest = Digest(counts.digest).minus(leaf).0;
+            *(if deleted { &mut counts.deleted } else { &mut counts.live }) -= 1;
+        }
+        counts
+    }
+
     /// Writes the collections' rows.
     pub(super) fn write_collections(
         &self,
         tx: &mut Txn<'_>,
-        collections: &BTreeMap<crate::id::Collection, CollectionRow>,
+        collections: &BTreeMap<Collection, CollectionRow>,
     ) -> Result<(), StoreError> {
         collections.iter().try_for_each(|(name, row)| put_row(tx, keys::collection(name), row))
     }

@@ -22,6 +22,8 @@ pub struct Quarantined {
     pub own: bool,
     /// When it was set aside.
     pub at: Timestamp,
+    /// The change's chunk; empty where it could not be rebuilt.
+    pub bytes: Vec<u8>,
 }
 
 impl Store {
@@ -30,9 +32,10 @@ impl Store {
         let (from, until) = keys::all_quarantine();
         let rows = txn::scan(&*self.disk, &from, &until, usize::MAX)?;
         let entry = |(key, bytes): (Vec<u8>, Vec<u8>)| {
-            let row: QuarantineRow = codec::decode(&bytes)?;
+            let QuarantineRow { reason, own, bytes, at_ms: unix_ms } = codec::decode(&bytes)?;
             let (number, record) = (keys::number_of(&key)?, keys::quarantined_record(&key)?);
-            Ok(Quarantined { number, record, reason: row.reason, own: row.own, at: Timestamp { unix_ms: row.at_ms } })
+            let at = Timestamp { unix_ms };
+            Ok(Quarantined { number, record, reason, own, at, bytes })
         };
         rows.into_iter().map(entry).collect()
     }

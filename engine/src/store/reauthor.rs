@@ -4,14 +4,13 @@
 
 use super::draft::Draft;
 use super::local::sent;
-use super::rows::{IdentityRow, OutboxRow, SentChange};
-use super::{Store, StoreError, keys, put_row, read_row};
+use super::rows::{CollectionRow, DocumentRow, IdentityRow, OutboxRow, SentChange};
+use super::{Store, StoreError, keys, missing, put_row, read_row};
 use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
 use crate::gate::Lineage;
-use crate::id::{ActorId, ChangeHash, LogSeq, RecordId};
-use crate::record::Document;
+use crate::id::{ActorId, ChangeHash, Collection, LogSeq, RecordId};
 use crate::record::document::reauthor;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,28 +44,7 @@ impl Store {
             replaced.insert(old.hash(), sent(record, new, &lineage));
             lineage.extend(new, LogSeq(0));
         }
-        self.replace(record, draft, lineage, kept, &new, &fresh, &replaced)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one commit of everything that was made again")]
-    fn replace(
-        &mut self,
-        record: &RecordId,
-        mut draft: Draft,
-        lineage: Lineage,
-        kept: Vec<&Change>,
-        new: &[Change],
-        fresh: &ActorId,
-        replaced: &BTreeMap<ChangeHash, SentChange>,
-    ) -> Result<(), StoreError> {
-        draft.row.lineage = lineage;
-        draft.row.tail = kept.into_iter().chain(new).map(|change| change.bytes().to_vec()).collect();
-        draft.row.snapshot.clear();
-        let document = Document::load(draft.id, &[], draft.row.tail.iter().map(Vec::as_slice))?;
         let mut tx = Txn::new(&*self.disk);
-        let mut collections = BTreeMap::new();
-        self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
-        self.write_collections(&mut tx, &collections)?;
         for (number, mut row) in self.outbox_of(record)? {
             for change in &mut row.changes {
                 if let Some(again) = hash_of(change).and_then(|hash| replaced.get(&hash)) {
@@ -75,16 +53,42 @@ impl Store {
             }
             put_row(&mut tx, keys::outbox(number), &row)?;
         }
+        let changes: Vec<&Change> = kept.into_iter().chain(&new).collect();
+        let collections = self.rewrite(&mut tx, record, draft, &changes, &fresh)?;
+        self.finish(tx)?;
+        self.actor = fresh;
+        self.collections.extend(collections);
+        Ok(())
+    }
+
+    /// Makes a record of exactly these changes, each behind those it follows, and the store one of the actor `fresh`. The
+    /// caller takes both over once that is durable.
+    pub(super) fn rewrite(
+        &self,
+        tx: &mut Txn<'_>,
+        record: &RecordId,
+        mut draft: Draft,
+        changes: &[&Change],
+        fresh: &ActorId,
+    ) -> Result<BTreeMap<Collection, CollectionRow>, StoreError> {
+        let mut collections = BTreeMap::new();
+        draft.row = DocumentRow::default();
+        changes.iter().for_each(|change| draft.extend(change));
+        match changes.is_empty() {
+            true => self.remove_draft(tx, &mut collections, record, &draft),
+            false => {
+                let document = draft.document()?;
+                self.write_draft(tx, &mut collections, record, draft, &document)?;
+            }
+        }
+        self.write_collections(tx, &collections)?;
         let known = read_row::<IdentityRow>(&*self.disk, &keys::identity())?;
-        let mut identity = known.ok_or_else(|| StoreError::Damaged { what: "the identity is missing".to_owned() })?;
+        let mut identity = known.ok_or_else(|| missing("the identity"))?;
         if let Ok(bytes) = fresh.as_bytes().try_into() {
             identity.actor = bytes;
         }
-        put_row(&mut tx, keys::identity(), &identity)?;
-        self.finish(tx)?;
-        self.actor = fresh.clone();
-        self.collections.extend(collections);
-        Ok(())
+        put_row(tx, keys::identity(), &identity)?;
+        Ok(collections)
     }
 
     fn unacknowledged(&self, record: &RecordId) -> Result<BTreeSet<ChangeHash>, StoreError> {
@@ -116,7 +120,7 @@ fn hash_of(change: &SentChange) -> Option<ChangeHash> {
 
 /// The actor after one that was found forked at `change`. The two branches have different changes there, so each gets an
 /// actor of its own, without drawing one.
-fn successor(actor: &ActorId, change: &ChangeHash) -> ActorId {
+pub(super) fn successor(actor: &ActorId, change: &ChangeHash) -> ActorId {
     let mut hash = Sha256::new();
     hash.update(b"comptoir.successor.1");
     hash.update(actor.as_bytes());
