@@ -1,11 +1,12 @@
 //! Edits made on this device: one atomic, flushed commit of changes, views, digests and outbox. Must not know the relay.
 
 use super::rows::{OutboxRow, SentChange};
+use super::transactions::Transactions;
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
 use crate::gate::{Admission, Lineage};
-use crate::id::RecordId;
+use crate::id::{Label, RecordId, TransactionId};
 use crate::record::{EditError, FieldEdit};
 use crate::time::Timestamp;
 use crate::wire::batch::BATCH_CHANGES_MAX;
@@ -22,11 +23,23 @@ pub struct Committed {
     pub changed: Vec<RecordId>,
     /// Those of them that did not exist before.
     pub created: u64,
+    /// What names the transaction, where it was one over several records.
+    pub transaction: Option<TransactionId>,
 }
 
 impl Store {
     /// Does all of `edits` or none, in their order for each record. Returns when the outcome would survive a power cut.
     pub fn commit_local(&mut self, edits: &[(RecordId, FieldEdit)], now: Timestamp) -> Result<Committed, StoreError> {
+        self.commit_labelled(edits, None, now)
+    }
+
+    /// As [`Store::commit_local`]; the history then shows what was done.
+    pub fn commit_labelled(
+        &mut self,
+        edits: &[(RecordId, FieldEdit)],
+        label: Option<&Label>,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
         let mut by_record: BTreeMap<&RecordId, Vec<FieldEdit>> = BTreeMap::new();
         for (record, edit) in edits {
             by_record.entry(record).or_default().push(edit.clone());
@@ -35,6 +48,8 @@ impl Store {
         let mut collections = BTreeMap::new();
         let mut committed = Committed::default();
         let mut row = OutboxRow { edits: 0, changes: Vec::new() };
+        let message = self.message(label, by_record.keys().copied(), now).encode();
+        let mut made = Transactions::default();
         for (record, edits) in by_record {
             let refuse = |error| StoreError::Edit { record: record.clone(), error };
             let mut draft = self.open_draft(record)?;
@@ -43,7 +58,7 @@ impl Store {
                 return Err(refuse(EditError::Absent));
             }
             let time_s = now.unix_ms.div_euclid(1000);
-            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &edits).map_err(refuse)?;
+            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &message, &edits).map_err(refuse)?;
             if changes.is_empty() {
                 continue;
             }
@@ -57,6 +72,7 @@ impl Store {
                 draft.extend(change);
             }
             self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
+            made.note(record, &changes);
             row.edits += 1;
             committed.created += u64::from(!exists);
             committed.changed.push(record.clone());
@@ -65,12 +81,16 @@ impl Store {
             return Ok(committed);
         }
         check_size(&row)?;
+        committed.transaction = made.only();
+        self.write_transactions(&mut tx, &made)?;
+        let announced = self.announce(&mut tx, &mut collections, &mut row, now)?;
         let mut state = self.state.clone();
         let held = self.held_back(&committed.changed)?;
         let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
         if !row.changes.is_empty() {
             put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
             state.outbox_next += 1;
+            state.queued += 1;
             state.pending += row.edits;
         }
         put_row(&mut tx, keys::state(), &state)?;
@@ -78,6 +98,7 @@ impl Store {
         self.finish(tx)?;
         self.state = state;
         self.collections.extend(collections);
+        self.announced = announced;
         self.refresh_schemas(&committed.changed)?;
         Ok(committed)
     }
@@ -116,7 +137,7 @@ pub(super) fn pushed_bytes(change: &SentChange) -> usize {
     change.bytes.len() + change.collection.len() + change.key.len() + 32 * change.deps.len() + 64
 }
 
-fn check_size(row: &OutboxRow) -> Result<(), StoreError> {
+pub(super) fn check_size(row: &OutboxRow) -> Result<(), StoreError> {
     let bytes: usize = row.changes.iter().map(pushed_bytes).sum();
     match () {
         _ if row.changes.len() > BATCH_CHANGES_MAX => {

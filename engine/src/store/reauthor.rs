@@ -62,6 +62,7 @@ impl Store {
         draft.row.lineage = lineage;
         draft.row.tail = kept.into_iter().chain(new).map(|change| change.bytes().to_vec()).collect();
         draft.row.snapshot.clear();
+        draft.concurrent = true;
         let document = Document::load(draft.id, &[], draft.row.tail.iter().map(Vec::as_slice))?;
         let mut tx = Txn::new(&*self.disk);
         let mut collections = BTreeMap::new();
@@ -80,9 +81,13 @@ impl Store {
         if let Ok(bytes) = fresh.as_bytes().try_into() {
             identity.actor = bytes;
         }
+        if *fresh != self.actor {
+            identity.announced = None;
+        }
+        let announced = identity.announced.clone();
         put_row(&mut tx, keys::identity(), &identity)?;
         self.finish(tx)?;
-        self.actor = fresh.clone();
+        (self.actor, self.announced) = (fresh.clone(), announced);
         self.collections.extend(collections);
         Ok(())
     }
