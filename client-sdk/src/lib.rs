@@ -36,8 +36,8 @@ mod worker;
 
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
-    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Settings, State, Timestamp, Value, View,
-    WorkspaceId,
+    Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, Key, Mode,
+    Page, RecordId, Rival, Settings, State, Timestamp, TransactionId, Undone, Value, Version, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};

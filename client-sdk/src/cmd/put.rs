@@ -6,6 +6,7 @@ use crate::handle::Comptoir;
 use crate::text::{text, text_with};
 use clap::Args;
 use comptoir_engine::record::json;
+use comptoir_engine::{FieldEdit, RecordId};
 use serde_json::json as object;
 
 #[derive(Args)]
@@ -16,12 +17,15 @@ pub(super) struct Put {
     key: String,
     #[arg(value_name = "JSON", help = text("arg.json"))]
     fields: String,
+    #[arg(long, default_value = "", help = text("arg.label"))]
+    label: String,
 }
 
 impl Put {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
         let fields = json::parse(&self.fields)?;
-        let committed = shop.put(&self.collection, &self.key, fields).await?;
+        let edit = (RecordId::new(&self.collection, &self.key)?, FieldEdit::Set(fields));
+        let committed = shop.commit_labelled(vec![edit], &self.label).await?;
         let record = format!("{}/{}", self.collection, self.key);
         let changed = !committed.changed.is_empty();
         let said = if changed { "said.put" } else { "said.nothing" };
