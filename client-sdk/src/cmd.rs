@@ -1,5 +1,6 @@
 //! The command line: one file a command. Everything here goes through the SDK's public face.
 
+mod audit;
 mod choose;
 mod conflicts;
 mod delete;
@@ -16,9 +17,11 @@ mod output;
 mod put;
 mod restore;
 mod run;
+mod series;
 mod show;
 mod status;
 mod sync;
+mod tx;
 mod undo;
 mod unset;
 mod watch;
@@ -89,6 +92,12 @@ enum Command {
     Import(import::Import),
     #[command(about = text("cli.export"))]
     Export(export::Export),
+    #[command(about = text("cli.tx"))]
+    Tx(tx::Tx),
+    #[command(about = text("cli.series"))]
+    Series(series::Series),
+    #[command(about = text("cli.audit"))]
+    Audit(audit::Audit),
     #[command(about = text("cli.sync"))]
     Sync(sync::Sync),
     #[command(about = text("cli.run"))]
@@ -173,6 +182,9 @@ impl Command {
             Self::Run(command) => command.run(shop, output).await,
             Self::Watch(command) => command.run(shop, output).await,
             Self::Status(command) => command.run(shop, output).await,
+            Self::Tx(command) => command.run(shop, output).await,
+            Self::Series(command) => command.run(shop, output).await,
+            Self::Audit(command) => command.run(shop, output).await,
             Self::Init(_) | Self::Demo(_) => Ok(()),
         }
     }

@@ -83,6 +83,32 @@ pub enum Error {
         /// Records saved before it.
         saved: u64,
     },
+    /// A line of a transaction is no operation.
+    #[error("line {line} of the transaction: {cause}; nothing of it was done: correct the line and give it again")]
+    Operation {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Another device holds the name of a series.
+    #[error(
+        "the series {name} is another device's: choose another name, or go on with {label}, which is this device's"
+    )]
+    SeriesTaken {
+        /// The name asked for.
+        name: String,
+        /// What this device counts in instead.
+        label: String,
+    },
+    /// An audit found something.
+    #[error("{gaps} numbers are missing and {duplicates} were given twice: look at the records named above")]
+    Audit {
+        /// Missing numbers.
+        gaps: u64,
+        /// Numbers given twice.
+        duplicates: u64,
+    },
     /// An import's file ends in the middle, or is damaged.
     #[error(
         "the file {path} cannot be read past line {line}: {cause}; {saved} records before are saved: get a whole file and import it again"
@@ -132,7 +158,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 38] = [
+pub const CODES: [&str; 41] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -165,6 +191,9 @@ pub const CODES: [&str; 38] = [
     "timeout",
     "file",
     "line",
+    "operation",
+    "series-taken",
+    "audit",
     "import-cut",
     "long-line",
     "no-key",
@@ -194,6 +223,9 @@ impl Error {
             Self::Timeout { .. } => "timeout",
             Self::File { .. } => "file",
             Self::Line { .. } => "line",
+            Self::Operation { .. } => "operation",
+            Self::SeriesTaken { .. } => "series-taken",
+            Self::Audit { .. } => "audit",
             Self::ImportCut { .. } => "import-cut",
             Self::LongLine { .. } => "long-line",
             Self::NoKey { .. } => "no-key",
@@ -228,6 +260,11 @@ impl Error {
                 ("line", line.to_string()),
                 ("saved", saved.to_string()),
             ],
+            Self::Operation { line, cause } => vec![("line", line.to_string()), ("cause", cause.clone())],
+            Self::SeriesTaken { name, label } => vec![("name", name.clone()), ("label", label.clone())],
+            Self::Audit { gaps, duplicates } => {
+                vec![("gaps", gaps.to_string()), ("duplicates", duplicates.to_string())]
+            }
             Self::LongLine { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
             Self::NoKey { field } => vec![("field", field.clone())],
             Self::Argument { given, .. } => vec![("given", given.clone())],

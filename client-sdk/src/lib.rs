@@ -37,7 +37,8 @@ mod worker;
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
     Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, Key, Mode,
-    Page, RecordId, Rival, Settings, State, Timestamp, TransactionId, Undone, Value, Version, View, WorkspaceId,
+    Page, RecordId, Rival, Series, SeriesAudit, SeriesName, Settings, State, Timestamp, TransactionId, Undone, Value,
+    Version, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};
@@ -50,3 +51,12 @@ rust_i18n::i18n!("locales", fallback = "en");
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The pages' examples, as tests.
+#[cfg(doctest)]
+pub mod pages {
+    #[doc = include_str!("../../docs/transactions.md")]
+    pub struct Transactions;
+    #[doc = include_str!("../../docs/history.md")]
+    pub struct History;
+}

@@ -21,11 +21,11 @@ mod messages;
 
 use crate::disk::Disk;
 use crate::event::{Event, State, Status};
-use crate::id::{Collection, DeviceId, Key, RecordId};
+use crate::id::{Collection, DeviceId, Key, RecordId, SeriesName};
 use crate::record::{FieldEdit, View};
 use crate::session::reconcile::Reconcile;
 use crate::session::{Mode, Session};
-use crate::store::{Committed, Quarantined, Settings, Store, StoreError};
+use crate::store::{Committed, Quarantined, Series, SeriesAudit, Settings, Store, StoreError};
 use crate::time::Now;
 use crate::wire::Style;
 use crate::wire::message::{FromDevice, Hello, PULL_WINDOW_BYTES, Role};
@@ -115,6 +115,26 @@ impl Engine {
     /// The collections that hold or held records.
     pub fn collections(&self) -> Vec<Collection> {
         self.store.collections()
+    }
+
+    /// Claims a number series for this device alone; the claim is settled when the device is next up to date.
+    pub fn claim_series(&mut self, name: &SeriesName, now: Now) -> Result<Series, StoreError> {
+        let series = self.store.claim_series(name, now.wall)?;
+        if self.is_up_to_date() {
+            self.store.settle_series()?;
+        }
+        self.tell(Event::Status);
+        Ok(series)
+    }
+
+    /// The number series this device counts in.
+    pub fn series(&self) -> Result<Vec<Series>, StoreError> {
+        self.store.series()
+    }
+
+    /// Looks through a field for gaps and for numbers given twice.
+    pub fn audit(&self, collection: &Collection, field: &str) -> Result<Vec<SeriesAudit>, StoreError> {
+        self.store.audit(collection, field)
     }
 
     /// What was set aside.

@@ -114,6 +114,15 @@ text_id! {
         Ok(())
     }
 }
+text_id! {
+    /// A series of numbers: 1 to 12 letters and digits.
+    SeriesName, |name| {
+        if name.is_empty() || name.len() > 12 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(refuse("series", name, "use 1 to 12 letters and digits"));
+        }
+        Ok(())
+    }
+}
 
 impl Collection {
     /// Whether it is one of Comptoir's own (`_schemas`, `_devices`, ...), which apps read but do not edit as records.

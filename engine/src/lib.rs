@@ -23,9 +23,11 @@ pub mod wire;
 
 pub use engine::Engine;
 pub use event::{Event, State, Status};
-pub use id::{ChangeHash, Collection, DeviceId, Key, Label, RecordId, TransactionId, WorkspaceId};
+pub use id::{ChangeHash, Collection, DeviceId, Key, Label, RecordId, SeriesName, TransactionId, WorkspaceId};
 pub use record::document::Page;
 pub use record::{Difference, EditError, FieldEdit, Fields, Value, View};
 pub use session::Mode;
-pub use store::{Author, Committed, Conflict, History, Rival, Settings, StoreError, Undone, Version};
+pub use store::{
+    Author, Committed, Conflict, History, Rival, Series, SeriesAudit, Settings, StoreError, Undone, Version,
+};
 pub use time::{Now, Timestamp};

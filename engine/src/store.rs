@@ -13,6 +13,7 @@ mod reauthor;
 mod remote;
 mod rows;
 mod schemas;
+mod series;
 mod transactions;
 
 use crate::codec::{self, CodecError, Versioned};
@@ -34,6 +35,7 @@ pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
 pub use quarantine::Quarantined;
 pub use remote::Applied;
+pub use series::{SERIES, SERIES_MAX, Series, SeriesAudit};
 
 /// What a store is told when it is made. All but the workspace may change later.
 #[derive(Debug, Clone, PartialEq, Eq)]

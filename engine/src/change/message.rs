@@ -4,7 +4,7 @@
 //! U+0001 and the transaction's id in 11 characters of base64 (RFC 4648, URL-safe, no padding). No label begins so: it has
 //! no control characters.
 
-use crate::id::{LABEL_BYTES_MAX, Label, TransactionId};
+use crate::id::{LABEL_BYTES_MAX, Label, RecordId, TransactionId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -21,6 +21,13 @@ pub struct Message {
 }
 
 impl Message {
+    /// What the change of one of a transaction's records says: to take the transaction back is not to take back what
+    /// Comptoir keeps for itself.
+    pub fn of(&self, record: &RecordId) -> Self {
+        let transaction = self.transaction.filter(|_| !record.collection.is_reserved());
+        Self { transaction, label: self.label.clone() }
+    }
+
     /// Its written form.
     pub fn encode(&self) -> String {
         let mut out = String::new();

@@ -152,6 +152,7 @@ impl Engine {
         let up_to_date = self.is_up_to_date();
         if up_to_date && !self.was_up_to_date {
             self.store.note_sync(now.wall)?;
+            self.store.settle_series()?;
             self.tell(Event::Status);
         }
         self.was_up_to_date = up_to_date;

@@ -2,7 +2,7 @@
 
 use super::view::{Fields, Value};
 use crate::change::ChangeFault;
-use crate::id::ChangeHash;
+use crate::id::{ChangeHash, SeriesName};
 
 /// One edit of one record.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,13 @@ pub enum FieldEdit {
     Unset {
         /// A field's name or a JSON Pointer.
         field: String,
+    },
+    /// Gives a field the next number of a series of this device, such as `T1-000123`, unless it has one.
+    Number {
+        /// A field's name.
+        field: String,
+        /// The series.
+        series: SeriesName,
     },
     /// Marks the record deleted; its fields and history stay.
     Delete,

@@ -1,12 +1,11 @@
 //! Who an author is: every device writes its name under its actor id into the collection `_devices`, in the transaction of
 //! its first edit under that actor or a new name. Must not know what is shown.
 
-use super::local::{check_size, sent};
+use super::local::{check_size, join};
 use super::rows::{CollectionRow, IdentityRow, OutboxRow};
 use super::{Store, StoreError, keys, missing, put_row, read_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
-use crate::gate::Admission;
 use crate::id::{ActorId, Collection, RecordId};
 use crate::record::{FieldEdit, Fields, Value};
 use crate::time::Timestamp;
@@ -63,15 +62,7 @@ impl Store {
             return Ok(self.announced.clone());
         };
         let before = row.changes.len();
-        for change in &changes {
-            match draft.row.lineage.check(&draft.id, change) {
-                Ok(Admission::New) => row.changes.push(sent(&record, change, &draft.row.lineage)),
-                Ok(Admission::Known) => continue,
-                Err(_) => break,
-            }
-            draft.extend(change);
-        }
-        if row.changes.len() - before != changes.len() || check_size(row).is_err() {
+        if join(row, &mut draft, &record, &changes).is_err() || check_size(row).is_err() {
             row.changes.truncate(before);
             return Ok(self.announced.clone());
         }

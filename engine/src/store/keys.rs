@@ -9,6 +9,7 @@
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
 //! | `s` collection `0` key | a record's snapshot, when it is large |
 //! | `o` number | one transaction that the relay has not acknowledged |
+//! | `n` series | a number series of this device |
 //! | `q` collection `0` key `0` number | a change set aside |
 //! | `x` `c` collection `0` key | nothing: the record has a field with several concurrent values |
 //! | `x` `t` transaction id | the records of a transaction over several |
@@ -16,7 +17,7 @@
 //! Numbers are 8 bytes, big-endian. No name contains a zero byte.
 
 use super::StoreError;
-use crate::id::{Collection, RecordId, TransactionId};
+use crate::id::{Collection, RecordId, SeriesName, TransactionId};
 
 pub(super) fn settings() -> Vec<u8> {
     b"msettings".to_vec()
@@ -121,6 +122,19 @@ pub(super) fn conflicting_record(key: &[u8]) -> Result<RecordId, StoreError> {
 
 pub(super) fn transaction(id: TransactionId) -> Vec<u8> {
     [b"xt".as_slice(), &id.0].concat()
+}
+
+pub(super) fn series(name: &SeriesName) -> Vec<u8> {
+    [b"n", name.as_str().as_bytes()].concat()
+}
+
+/// All series rows: from, until.
+pub(super) fn all_series() -> (Vec<u8>, Vec<u8>) {
+    (b"n".to_vec(), b"o".to_vec())
+}
+
+pub(super) fn series_of(key: &[u8]) -> Result<SeriesName, StoreError> {
+    Ok(SeriesName::new(text(&key[1..])?)?)
 }
 
 fn named(prefix: &[u8], record: &RecordId) -> Vec<u8> {

@@ -1,11 +1,14 @@
 //! Edits made on this device: one atomic, flushed commit of changes, views, digests and outbox. Must not know the relay.
 
+use super::draft::Draft;
+use super::outbox::queue;
 use super::rows::{OutboxRow, SentChange};
+use super::series::Numbering;
 use super::transactions::Transactions;
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
-use crate::gate::{Admission, Lineage};
+use crate::gate::{Admission, Lineage, Refusal};
 use crate::id::{Label, RecordId, TransactionId};
 use crate::record::{EditError, FieldEdit};
 use crate::time::Timestamp;
@@ -19,12 +22,14 @@ pub const TRANSACTION_BYTES_MAX: usize = FRAME_BYTES_MAX / 8 * 7;
 /// What a transaction did, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committed {
-    /// The records it changed; those it left as they were are not among them.
+    /// The records it changed; those it left as they were, and Comptoir's own, are not among them.
     pub changed: Vec<RecordId>,
     /// Those of them that did not exist before.
     pub created: u64,
     /// What names the transaction, where it was one over several records.
     pub transaction: Option<TransactionId>,
+    /// The numbers its records were given, in the order of the edits.
+    pub numbers: Vec<String>,
 }
 
 impl Store {
@@ -40,15 +45,30 @@ impl Store {
         label: Option<&Label>,
         now: Timestamp,
     ) -> Result<Committed, StoreError> {
+        let mut numbering = Numbering::default();
+        let edits = self.number(edits, &mut numbering)?;
+        self.commit_numbered(&edits, numbering, label, now)
+    }
+
+    /// As [`Store::commit_labelled`], with the series that numbered the edits.
+    pub(super) fn commit_numbered(
+        &mut self,
+        edits: &[(RecordId, FieldEdit)],
+        numbering: Numbering,
+        label: Option<&Label>,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
         let mut by_record: BTreeMap<&RecordId, Vec<FieldEdit>> = BTreeMap::new();
         for (record, edit) in edits {
             by_record.entry(record).or_default().push(edit.clone());
         }
         let mut tx = Txn::new(&*self.disk);
         let mut collections = BTreeMap::new();
-        let mut committed = Committed::default();
+        self.write_series(&mut tx, &numbering.rows)?;
+        let mut committed = Committed { numbers: numbering.issued, ..Committed::default() };
+        let mut touched = Vec::new();
         let mut row = OutboxRow { edits: 0, changes: Vec::new() };
-        let message = self.message(label, by_record.keys().copied(), now).encode();
+        let message = self.message(label, by_record.keys().copied(), now);
         let mut made = Transactions::default();
         for (record, edits) in by_record {
             let refuse = |error| StoreError::Edit { record: record.clone(), error };
@@ -58,26 +78,26 @@ impl Store {
                 return Err(refuse(EditError::Absent));
             }
             let time_s = now.unix_ms.div_euclid(1000);
+            let message = message.of(record).encode();
             let (document, changes) = draft.document()?.edit(&self.actor, time_s, &message, &edits).map_err(refuse)?;
             if changes.is_empty() {
                 continue;
             }
-            for change in &changes {
-                match draft.row.lineage.check(&draft.id, change) {
-                    Ok(Admission::New) => {}
-                    Ok(Admission::Known) => continue,
-                    Err(reason) => return Err(refuse(EditError::Document { cause: reason.to_string() })),
-                }
-                row.changes.push(sent(record, change, &draft.row.lineage));
-                draft.extend(change);
-            }
+            let joined = join(&mut row, &mut draft, record, &changes);
+            joined.map_err(|reason| refuse(EditError::Document { cause: reason.to_string() }))?;
             self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
             made.note(record, &changes);
-            row.edits += 1;
-            committed.created += u64::from(!exists);
-            committed.changed.push(record.clone());
+            touched.push(record.clone());
+            if !record.collection.is_reserved() {
+                row.edits += 1;
+                committed.created += u64::from(!exists);
+                committed.changed.push(record.clone());
+            }
         }
-        if committed.changed.is_empty() {
+        if touched.is_empty() {
+            if !tx.is_empty() {
+                self.finish(tx)?;
+            }
             return Ok(committed);
         }
         check_size(&row)?;
@@ -85,13 +105,10 @@ impl Store {
         self.write_transactions(&mut tx, &made)?;
         let announced = self.announce(&mut tx, &mut collections, &mut row, now)?;
         let mut state = self.state.clone();
-        let held = self.held_back(&committed.changed)?;
+        let held = self.held_back(&touched)?;
         let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
         if !row.changes.is_empty() {
-            put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
-            state.outbox_next += 1;
-            state.queued += 1;
-            state.pending += row.edits;
+            queue(&mut tx, &mut state, &row)?;
         }
         put_row(&mut tx, keys::state(), &state)?;
         self.write_collections(&mut tx, &collections)?;
@@ -99,7 +116,7 @@ impl Store {
         self.state = state;
         self.collections.extend(collections);
         self.announced = announced;
-        self.refresh_schemas(&committed.changed)?;
+        self.refresh_schemas(&touched)?;
         Ok(committed)
     }
 
@@ -119,6 +136,22 @@ impl Store {
 
 fn creates(edit: &FieldEdit) -> bool {
     matches!(edit, FieldEdit::Set(_) | FieldEdit::Import(_) | FieldEdit::Increment { .. })
+}
+
+/// Takes a record's new changes into a transaction.
+pub(super) fn join(
+    row: &mut OutboxRow,
+    draft: &mut Draft,
+    record: &RecordId,
+    changes: &[Change],
+) -> Result<(), Refusal> {
+    for change in changes {
+        if draft.row.lineage.check(&draft.id, change)? == Admission::New {
+            row.changes.push(sent(record, change, &draft.row.lineage));
+            draft.extend(change);
+        }
+    }
+    Ok(())
 }
 
 /// A change with author and number of what it follows, as the lineage before it gives them.

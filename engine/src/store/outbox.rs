@@ -3,7 +3,7 @@
 
 use super::local::{pushed_bytes, sent};
 use super::rows::{OutboxRow, SentChange};
-use super::{DEVICES, Store, StoreError, keys, put_row};
+use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
@@ -128,7 +128,7 @@ impl Store {
             let changes = draft.document()?.changes();
             let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
             let mut lineage = Lineage::default();
-            let edits = u64::from(record.collection.as_str() != DEVICES);
+            let edits = u64::from(!record.collection.is_reserved());
             let mut row = OutboxRow { edits, changes: Vec::new() };
             let mut bytes = 0;
             for change in &changes {
@@ -162,7 +162,8 @@ impl Store {
         if held.is_empty() {
             return Ok(row);
         }
-        let mut rest = OutboxRow { edits: row.edits - held.len() as u64, changes: Vec::new() };
+        let edits = held.iter().filter(|record| !record.collection.is_reserved()).count() as u64;
+        let mut rest = OutboxRow { edits: row.edits.saturating_sub(edits), changes: Vec::new() };
         for change in row.changes {
             let record = RecordId::new(&change.collection, &change.key)?;
             match held.contains(&record) {
@@ -179,7 +180,7 @@ impl Store {
     }
 }
 
-fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
+pub(super) fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
     put_row(tx, keys::outbox(state.outbox_next), row)?;
     state.outbox_next += 1;
     state.queued += 1;

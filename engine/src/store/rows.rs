@@ -101,6 +101,20 @@ pub(super) struct QuarantineRow {
     pub(super) at_ms: i64,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub(super) struct SeriesRow {
+    /// Whose series: under another actor it begins anew.
+    pub(super) actor: Vec<u8>,
+    /// The claim was made, or was seen to be in vain.
+    pub(super) claimed: bool,
+    /// The claim stood alone when the device was up to date.
+    pub(super) held: bool,
+    /// Numbers given under the name itself.
+    pub(super) given_held: u64,
+    /// Numbers given under the name and the actor's tag.
+    pub(super) given_tagged: u64,
+}
+
 macro_rules! versioned {
     ($($row:ident = $what:literal),* $(,)?) => {
         $(impl Versioned for $row {
@@ -118,5 +132,6 @@ versioned! {
     DocumentRow = "a record's document",
     OutboxRow = "an outbox entry",
     TransactionRow = "a transaction's row",
+    SeriesRow = "a number series",
     QuarantineRow = "a quarantined change",
 }

@@ -32,15 +32,16 @@ impl Transactions {
 }
 
 impl Store {
-    /// What the changes of a transaction carry: an id where it is over several records, and the label.
+    /// What the changes of a transaction carry: an id where it is over several records of the shop's, and the label.
     pub(super) fn message<'a>(
         &self,
         label: Option<&Label>,
-        records: impl ExactSizeIterator<Item = &'a RecordId>,
+        records: impl Iterator<Item = &'a RecordId> + Clone,
         now: Timestamp,
     ) -> Message {
-        let id = (records.len() > 1)
-            .then(|| TransactionId::derive(&self.actor, self.state.outbox_next, now.unix_ms, records));
+        let records = records.filter(|record| !record.collection.is_reserved());
+        let several = records.clone().nth(1).is_some();
+        let id = several.then(|| TransactionId::derive(&self.actor, self.state.outbox_next, now.unix_ms, records));
         Message { transaction: id, label: label.cloned() }
     }
 

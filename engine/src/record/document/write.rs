@@ -103,6 +103,7 @@ fn plant(document: &mut Document, edits: &[FieldEdit]) -> Result<Vec<Change>, Ed
             }
             FieldEdit::Set(fields) | FieldEdit::Import(fields) => roots_of("", fields, 0, &mut roots)?,
             FieldEdit::Unset { .. }
+            | FieldEdit::Number { .. }
             | FieldEdit::Delete
             | FieldEdit::Restore
             | FieldEdit::Choose { .. }
@@ -196,6 +197,8 @@ fn step(tx: &mut Transaction<'_>, deeds: &Deeds, edit: &FieldEdit) -> Result<(),
         FieldEdit::Import(fields) => set_fields(tx, &slots, fields, false),
         FieldEdit::Increment { field, by } => increment(tx, &slots, field, *by),
         FieldEdit::Unset { field } => unset(tx, &slots, &path(field)?),
+        // The store has put the number in its place.
+        FieldEdit::Number { field, .. } => Err(EditError::BadField { field: field.clone() }),
         FieldEdit::Delete if deleted => Ok(()),
         FieldEdit::Delete => Ok(tx.put(ROOT, DELETED, true)?),
         FieldEdit::Restore if deleted => Ok(tx.delete(ROOT, DELETED)?),
