@@ -1,10 +1,13 @@
 //! The command line: one file a command. Everything here goes through the SDK's public face.
 
 mod audit;
+mod choose;
+mod conflicts;
 mod delete;
 mod demo;
 mod export;
 mod get;
+mod history;
 mod import;
 mod incr;
 mod init;
@@ -16,9 +19,11 @@ mod quarantine;
 mod restore;
 mod run;
 mod series;
+mod show;
 mod status;
 mod sync;
 mod tx;
+mod undo;
 mod unset;
 mod watch;
 
@@ -74,6 +79,16 @@ enum Command {
     Delete(delete::Delete),
     #[command(about = text("cli.restore"))]
     Restore(restore::Restore),
+    #[command(about = text("cli.history"))]
+    History(history::History),
+    #[command(about = text("cli.show"))]
+    Show(show::Show),
+    #[command(about = text("cli.undo"))]
+    Undo(undo::Undo),
+    #[command(about = text("cli.conflicts"))]
+    Conflicts(conflicts::Conflicts),
+    #[command(about = text("cli.choose"))]
+    Choose(choose::Choose),
     #[command(about = text("cli.import"))]
     Import(import::Import),
     #[command(about = text("cli.export"))]
@@ -159,6 +174,11 @@ impl Command {
             Self::List(command) => command.run(shop, output).await,
             Self::Delete(command) => command.run(shop, output).await,
             Self::Restore(command) => command.run(shop, output).await,
+            Self::History(command) => command.run(shop, output).await,
+            Self::Show(command) => command.run(shop, output).await,
+            Self::Undo(command) => command.run(shop, output).await,
+            Self::Conflicts(command) => command.run(shop, output).await,
+            Self::Choose(command) => command.run(shop, output).await,
             Self::Import(command) => command.run(shop, output).await,
             Self::Export(command) => command.run(shop, output).await,
             Self::Sync(command) => command.run(shop, output).await,

@@ -24,6 +24,14 @@ pub enum Error {
         /// Its name.
         record: String,
     },
+    /// There was no such record at that time.
+    #[error("there was no record {record} at {at}: see its history")]
+    NotThen {
+        /// Its name.
+        record: String,
+        /// The time or the change, as given.
+        at: String,
+    },
     /// The store was shut down.
     #[error("the store was shut down: open it again")]
     ShutDown,
@@ -156,7 +164,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 38] = [
+pub const CODES: [&str; 43] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -171,6 +179,11 @@ pub const CODES: [&str; 38] = [
     "edit",
     "too-large",
     "name",
+    "label",
+    "no-change",
+    "not-concurrent",
+    "no-transaction",
+    "not-then",
     "history",
     "json-syntax",
     "json-not-object",
@@ -202,12 +215,14 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => store_code(error),
+            Self::Name(NameError { kind: "label", .. }) => "label",
             Self::Name(_) => "name",
             Self::Json(JsonError::Syntax { .. }) => "json-syntax",
             Self::Json(JsonError::NotObject { .. }) => "json-not-object",
             Self::Json(JsonError::TooDeep) => "too-deep",
             Self::Json(JsonError::Number { .. }) => "json-number",
             Self::NoRecord { .. } => "no-record",
+            Self::NotThen { .. } => "not-then",
             Self::ShutDown => "shut-down",
             Self::Busy => "busy",
             Self::NoRelay => "no-relay",
@@ -238,6 +253,7 @@ impl Error {
             Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
             Self::Json(_) | Self::ShutDown | Self::Busy | Self::NoRelay => Vec::new(),
             Self::NoRecord { record } => vec![("record", record.clone())],
+            Self::NotThen { record, at } => vec![("record", record.clone()), ("at", at.clone())],
             Self::Address { address } => vec![("address", address.clone())],
             Self::Sync { cause } => vec![("cause", cause.clone())],
             Self::Timeout { seconds, pending } => {
@@ -282,6 +298,10 @@ fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
         StoreError::NotQuarantined { record } => vec![("number", record.to_string())],
         StoreError::OnRelay { record } => vec![("record", record.to_string())],
         StoreError::Edit { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
+        StoreError::NoChange { record, digits } => {
+            vec![("record", record.to_string()), ("cause", digits.clone())]
+        }
+        StoreError::NoTransaction { id } => vec![("id", id.to_string())],
         StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
         other => vec![("cause", other.to_string())],
     }
@@ -300,7 +320,11 @@ fn store_code(error: &StoreError) -> &'static str {
         StoreError::Edit { error: EditError::Deleted, .. } => "deleted",
         StoreError::Edit { error: EditError::Absent, .. } => "no-record",
         StoreError::Edit { error: EditError::NotNumber { .. }, .. } => "not-number",
+        StoreError::Edit { error: EditError::NoSuchChange { .. }, .. } | StoreError::NoChange { .. } => "no-change",
+        StoreError::Edit { error: EditError::NotConcurrent { .. }, .. } => "not-concurrent",
         StoreError::Edit { .. } => "edit",
+        StoreError::NoTransaction { .. } => "no-transaction",
+        StoreError::Name(NameError { kind: "label", .. }) => "label",
         StoreError::TooLarge { .. } => "too-large",
         StoreError::NotQuarantined { .. } => "not-quarantined",
         StoreError::OnRelay { .. } => "on-relay",

@@ -36,8 +36,9 @@ mod worker;
 
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
-    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Series, SeriesAudit, SeriesName, Settings,
-    State, Timestamp, Value, View, WorkspaceId,
+    Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, Key, Mode,
+    Page, RecordId, Rival, Series, SeriesAudit, SeriesName, Settings, State, Timestamp, TransactionId, Undone, Value,
+    Version, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};
@@ -56,4 +57,6 @@ pub struct Readme;
 pub mod pages {
     #[doc = include_str!("../../docs/transactions.md")]
     pub struct Transactions;
+    #[doc = include_str!("../../docs/history.md")]
+    pub struct History;
 }

@@ -7,6 +7,7 @@
 
 mod columns;
 mod leb;
+pub mod message;
 
 use crate::id::{ActorId, ChangeHash, DERIVED_ACTOR_BYTES, DocumentId};
 use columns::Counts;
@@ -67,7 +68,7 @@ pub struct Parts {
     pub start_op: u64,
     /// When it was made, in seconds since the Unix epoch, by the author's clock; 0 in derived changes.
     pub time_s: i64,
-    /// A label, or empty.
+    /// What [`message::Message`] reads, or empty.
     pub message: String,
     /// The other actors its ops refer to.
     pub other_actors: Vec<ActorId>,

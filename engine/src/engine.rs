@@ -16,6 +16,7 @@
 //! }
 //! ```
 
+mod history;
 mod messages;
 
 use crate::disk::Disk;
@@ -217,7 +218,7 @@ impl Engine {
             (Some((seq, _)), None) => seq.0 == 0,
             (None, _) => false,
         };
-        at_tail && self.session.is_live() && self.store.pending() == 0 && !self.session.is_pushing()
+        at_tail && self.session.is_live() && self.store.is_outbox_empty() && !self.session.is_pushing()
     }
 
     /// Whether the session has done all that its mode asks for, as of now.
@@ -225,7 +226,7 @@ impl Engine {
         if !self.session.is_live() || self.session.is_reconciling() {
             return false;
         }
-        let sent = !self.session.sends() || (self.store.pending() == 0 && !self.session.is_pushing());
+        let sent = !self.session.sends() || (self.store.is_outbox_empty() && !self.session.is_pushing());
         let differs_for_good = self.session.has_reconciled() || self.store.quarantined() > 0;
         let received = self.session.confirmed().is_some() && (!self.differs() || differs_for_good);
         match self.session.mode() {

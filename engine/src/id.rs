@@ -7,16 +7,21 @@ use std::fmt;
 pub const NAME_BYTES_MAX: usize = 64;
 /// The longest record key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
+/// The longest label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 200;
 /// The length of an ordinary actor id, in bytes.
 pub const ACTOR_BYTES: usize = 16;
 /// The length of a derived actor id, in bytes. The length tells the two kinds apart.
 pub const DERIVED_ACTOR_BYTES: usize = 12;
 
+/// The digits of a change's hash that name it to people.
+pub const SHORT_HASH_DIGITS: usize = 10;
+
 /// A name that breaks its rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} \"{name}\" is not valid: {rule}")]
 pub struct NameError {
-    /// Workspace, collection or key.
+    /// Workspace, collection, key or label.
     pub kind: &'static str,
     /// What was given, cut to 80 characters.
     pub name: String,
@@ -98,6 +103,18 @@ text_id! {
 }
 
 text_id! {
+    /// What somebody did, in a few words: `stocktake`, `sale 1204`. At most 200 bytes of UTF-8 without control characters.
+    Label, |label| {
+        if label.is_empty() || label.len() > LABEL_BYTES_MAX {
+            return Err(refuse("label", label, "use 1 to 200 bytes"));
+        }
+        if label.chars().any(char::is_control) {
+            return Err(refuse("label", label, "leave out control characters"));
+        }
+        Ok(())
+    }
+}
+text_id! {
     /// A series of numbers: 1 to 12 letters and digits.
     SeriesName, |name| {
         if name.is_empty() || name.len() > 12 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -171,6 +188,62 @@ byte_id! {
 byte_id! {
     /// A log's identity: drawn when a log is made, restored or moved.
     LogEpoch, 16
+}
+
+byte_id! {
+    /// A transaction over several records: the same on every device.
+    TransactionId, 8
+}
+
+impl ChangeHash {
+    /// Its first digits.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(SHORT_HASH_DIGITS).collect()
+    }
+
+    /// Reads 64 hexadecimal digits; `None` if they are none.
+    pub fn parse(text: &str) -> Option<Self> {
+        bytes_of(text).map(Self)
+    }
+}
+
+impl TransactionId {
+    /// The first bytes of SHA-256 over a domain tag, the author, the author's number for it, the time in milliseconds and
+    /// the records: nothing is drawn, and a store that was set back does not give an id twice.
+    pub fn derive<'a>(actor: &ActorId, number: u64, unix_ms: i64, records: impl Iterator<Item = &'a RecordId>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"comptoir.transaction.1");
+        hash.update(actor.as_bytes());
+        hash.update(number.to_be_bytes());
+        hash.update(unix_ms.to_be_bytes());
+        for record in records {
+            hash.update(record.collection.as_str().as_bytes());
+            hash.update([0]);
+            hash.update(record.key.as_str().as_bytes());
+            hash.update([0]);
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&digest[..8]);
+        Self(bytes)
+    }
+
+    /// Reads 16 hexadecimal digits; `None` if they are none.
+    pub fn parse(text: &str) -> Option<Self> {
+        bytes_of(text).map(Self)
+    }
+}
+
+/// As many bytes as there are pairs of hexadecimal digits.
+fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, place) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(place..place + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 impl DocumentId {

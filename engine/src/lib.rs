@@ -23,8 +23,12 @@ pub mod wire;
 
 pub use engine::Engine;
 pub use event::{Event, State, Status};
-pub use id::{Collection, DeviceId, Key, RecordId, SeriesName, WorkspaceId};
-pub use record::{EditError, FieldEdit, Fields, Value, View};
+pub use id::{ChangeHash, Collection, DeviceId, Key, Label, RecordId, SeriesName, TransactionId, WorkspaceId};
+pub use record::document::Page;
+pub use record::{Difference, EditError, FieldEdit, Fields, Value, View};
 pub use session::Mode;
-pub use store::{Committed, Quarantined, Series, SeriesAudit, Settings, StoreError};
+pub use store::{
+    Author, Committed, Conflict, History, Quarantined, Rival, Series, SeriesAudit, Settings, StoreError, Undone,
+    Version,
+};
 pub use time::{Now, Timestamp};

@@ -3,6 +3,7 @@
 
 pub mod document;
 pub mod field;
+pub mod history;
 pub mod json;
 mod layout;
 pub mod rule;
@@ -11,6 +12,7 @@ pub mod view;
 
 pub use document::{Document, DocumentFault};
 pub use field::{EditError, FieldEdit};
+pub use history::{Candidate, Difference, Entry};
 pub use rule::Rule;
 pub use schema::Schema;
 pub use view::{Fields, Value, View};

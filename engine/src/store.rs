@@ -1,7 +1,9 @@
 //! The device's durable state: every record, the outbox, the cursor, the quarantine. Each public method that changes
 //! something is one atomic, flushed commit. Must not know the session, sockets or clocks.
 
+mod devices;
 mod draft;
+mod history;
 mod keys;
 mod local;
 mod outbox;
@@ -13,11 +15,14 @@ mod remote;
 mod rows;
 mod schemas;
 mod series;
+mod transactions;
 
 use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
 use crate::disk::{Disk, DiskError, txn, txn::Txn};
-use crate::id::{ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, WorkspaceId};
+use crate::id::{
+    ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, TransactionId, WorkspaceId,
+};
 use crate::record::{DocumentFault, EditError, Schema};
 use crate::time::Timestamp;
 use crate::wire::BatchFault;
@@ -25,6 +30,8 @@ use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use devices::{Author, DEVICES};
+pub use history::{CONFLICTS_MAX, Conflict, History, Rival, Undone, Version};
 pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
 pub use quarantine::Quarantined;
@@ -114,6 +121,20 @@ pub enum StoreError {
     /// A name breaks its rules.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// No record here has a change of this transaction.
+    #[error("there is no transaction {id} on this device: see the history of one of its records")]
+    NoTransaction {
+        /// As given.
+        id: TransactionId,
+    },
+    /// A change's name that fits none or more than one.
+    #[error("{record} has no change, or several, whose hash begins with \"{digits}\": see its history")]
+    NoChange {
+        /// Whose change.
+        record: RecordId,
+        /// As given.
+        digits: String,
+    },
 }
 
 impl From<CodecError> for StoreError {
@@ -139,6 +160,8 @@ pub struct Store {
     settings: Settings,
     device: DeviceId,
     actor: ActorId,
+    /// The device name that the other devices can read of the actor.
+    announced: Option<String>,
     state: StateRow,
     collections: BTreeMap<Collection, CollectionRow>,
     /// Those of the collections that have one.
@@ -187,7 +210,8 @@ impl Store {
             collections.insert(keys::collection_of(&key)?, codec::decode(&bytes)?);
         }
         let (settings, device, actor) = (settings.settings()?, DeviceId(known.device), ActorId::ordinary(known.actor));
-        let mut store = Self { disk, settings, device, actor, state, collections, schemas: BTreeMap::new() };
+        let announced = known.announced;
+        let mut store = Self { disk, settings, device, actor, announced, state, collections, schemas: BTreeMap::new() };
         store.read_schemas()?;
         Ok(store)
     }
@@ -232,9 +256,15 @@ impl Store {
         self.collections.iter().map(own).sum()
     }
 
-    /// Edits the relay has not acknowledged: one for each record of each transaction.
+    /// Edits the relay has not acknowledged: one for each record of each transaction, what Comptoir itself adds to one
+    /// left out.
     pub fn pending(&self) -> u64 {
         self.state.pending
+    }
+
+    /// Whether the relay has acknowledged everything.
+    pub fn is_outbox_empty(&self) -> bool {
+        self.state.queued == 0
     }
 
     /// Changes set aside.
@@ -269,7 +299,7 @@ fn missing(what: &str) -> StoreError {
 }
 
 fn draw_identity(marker: &str, rng: &mut dyn rand::Rng) -> IdentityRow {
-    let mut row = IdentityRow { marker: marker.to_owned(), device: [0; 16], actor: [0; 16] };
+    let mut row = IdentityRow { marker: marker.to_owned(), device: [0; 16], actor: [0; 16], announced: None };
     rng.fill_bytes(&mut row.device);
     rng.fill_bytes(&mut row.actor);
     row

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{text, text_with};
 use clap::Args;
+use comptoir_engine::{FieldEdit, RecordId};
 use serde_json::json;
 
 #[derive(Args)]
@@ -13,11 +14,14 @@ pub(super) struct Delete {
     collection: String,
     #[arg(help = text("arg.key"))]
     key: String,
+    #[arg(long, default_value = "", help = text("arg.label"))]
+    label: String,
 }
 
 impl Delete {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
-        let committed = shop.delete(&self.collection, &self.key).await?;
+        let edit = (RecordId::new(&self.collection, &self.key)?, FieldEdit::Delete);
+        let committed = shop.commit_labelled(vec![edit], &self.label).await?;
         let record = format!("{}/{}", self.collection, self.key);
         let changed = !committed.changed.is_empty();
         let said = if changed { "said.delete" } else { "said.nothing" };

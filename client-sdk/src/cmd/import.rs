@@ -28,6 +28,8 @@ pub(super) struct Import {
     key: String,
     #[arg(long, help = text("arg.skip-bad"))]
     skip_bad: bool,
+    #[arg(long, default_value = "", help = text("arg.label"))]
+    label: String,
 }
 
 /// What became of the lines.
@@ -133,7 +135,7 @@ impl Import {
     /// Saves a chunk as one transaction; where a record in it is deleted or refused, the others all the same.
     async fn save(&self, shop: &Comptoir, chunk: Chunk, counts: &mut Counts) -> Result<(), Error> {
         let mut rows = chunk.rows;
-        if let Err(error) = commit(shop, &rows, counts).await {
+        if let Err(error) = commit(shop, &rows, &self.label, counts).await {
             if !is_about_a_row(&error) {
                 return Err(error);
             }
@@ -148,12 +150,12 @@ impl Import {
                 false => kept.push(row),
             }
         }
-        match commit(shop, &kept, counts).await {
+        match commit(shop, &kept, &self.label, counts).await {
             Err(error) if is_about_a_row(&error) => {}
             outcome => return outcome,
         }
         for row in &kept {
-            match commit(shop, std::slice::from_ref(row), counts).await {
+            match commit(shop, std::slice::from_ref(row), &self.label, counts).await {
                 Err(error) if is_about_a_row(&error) => self.refuse(row.line, &error, counts)?,
                 outcome => outcome?,
             }
@@ -183,11 +185,11 @@ impl Chunk {
     }
 }
 
-async fn commit(shop: &Comptoir, rows: &[Row], counts: &mut Counts) -> Result<(), Error> {
+async fn commit(shop: &Comptoir, rows: &[Row], label: &str, counts: &mut Counts) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    let committed = shop.commit(rows.iter().map(Row::edit).collect()).await?;
+    let committed = shop.commit_labelled(rows.iter().map(Row::edit).collect(), label).await?;
     let changed = committed.changed.len() as u64;
     counts.created += committed.created;
     counts.changed += changed - committed.created;

@@ -17,6 +17,8 @@ pub(super) struct Put {
     key: String,
     #[arg(value_name = "JSON", help = text("arg.json"))]
     fields: String,
+    #[arg(long, default_value = "", help = text("arg.label"))]
+    label: String,
     #[arg(long, value_name = "FIELD=SERIES", value_parser = numbered, help = text("arg.number"))]
     number: Vec<(String, SeriesName)>,
 }
@@ -27,7 +29,7 @@ impl Put {
         let id = RecordId::new(&self.collection, &self.key)?;
         let numbers = self.number.into_iter().map(|(field, series)| FieldEdit::Number { field, series });
         let edits = std::iter::once(FieldEdit::Set(fields)).chain(numbers).map(|edit| (id.clone(), edit));
-        let committed = shop.commit(edits.collect()).await?;
+        let committed = shop.commit_labelled(edits.collect(), &self.label).await?;
         let record = format!("{}/{}", self.collection, self.key);
         let changed = !committed.changed.is_empty();
         let said = if changed { "said.put" } else { "said.nothing" };

@@ -19,6 +19,8 @@ const OPERATIONS_MAX: usize = 16_384;
 pub(super) struct Tx {
     #[arg(default_value = "-", value_name = "FILE", help = text("arg.tx-file"))]
     file: PathBuf,
+    #[arg(long, default_value = "", help = text("arg.label"))]
+    label: String,
 }
 
 /// One line of a transaction.
@@ -36,7 +38,7 @@ enum Operation {
 impl Tx {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
         let edits = read(&self.file)?;
-        let committed = shop.commit(edits).await?;
+        let committed = shop.commit_labelled(edits, &self.label).await?;
         let records = &committed.changed;
         let said = if records.is_empty() { "said.tx-nothing" } else { "said.tx" };
         let values = [("records", records.len().to_string()), ("numbers", committed.numbers.join(", "))];
@@ -49,7 +51,9 @@ impl Tx {
                 let name =
                     |record: &RecordId| object!({"collection": record.collection.as_str(), "key": record.key.as_str()});
                 let changed: Vec<_> = records.iter().map(name).collect();
-                object!({"changed": changed, "created": committed.created, "numbers": committed.numbers})
+                let transaction = committed.transaction.map(|id| id.to_string());
+                object!({"changed": changed, "created": committed.created, "numbers": committed.numbers,
+                    "transaction": transaction})
             },
         );
         Ok(())

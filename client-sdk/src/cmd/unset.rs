@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{text, text_with};
 use clap::Args;
+use comptoir_engine::{FieldEdit, RecordId};
 use serde_json::json;
 
 #[derive(Args)]
@@ -15,11 +16,14 @@ pub(super) struct Unset {
     key: String,
     #[arg(help = text("arg.field"))]
     field: String,
+    #[arg(long, default_value = "", help = text("arg.label"))]
+    label: String,
 }
 
 impl Unset {
     pub(super) async fn run(self, shop: &Comptoir, output: &Output) -> Result<(), Error> {
-        let committed = shop.unset(&self.collection, &self.key, &self.field).await?;
+        let edit = (RecordId::new(&self.collection, &self.key)?, FieldEdit::Unset { field: self.field });
+        let committed = shop.commit_labelled(vec![edit], &self.label).await?;
         let record = format!("{}/{}", self.collection, self.key);
         let changed = !committed.changed.is_empty();
         let said = if changed { "said.unset" } else { "said.nothing" };

@@ -1,9 +1,13 @@
 //! One record's Automerge document: load, edit, merge, save. Must not know storage, the wire or JSON.
 
+mod conflict;
+mod history;
+mod past;
 mod read;
 mod reauthor;
 mod write;
 
+pub use history::{HISTORY_CHANGES_MAX, Page};
 pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};
@@ -25,6 +29,12 @@ pub enum DocumentFault {
     /// The changes cannot be applied, or the result cannot be saved and loaded again.
     #[error("the changes break the document: {cause}")]
     Apply {
+        /// What failed.
+        cause: String,
+    },
+    /// Its history cannot be read.
+    #[error("the document's history cannot be read: {cause}")]
+    Read {
         /// What failed.
         cause: String,
     },
@@ -82,12 +92,25 @@ impl Document {
         Ok(())
     }
 
-    /// The document after `edits`, and the changes they made: none when nothing changed, derived ones first.
-    pub fn edit(self, actor: &ActorId, time_s: i64, edits: &[FieldEdit]) -> Result<(Self, Vec<Change>), EditError> {
+    /// The document after `edits`, and the changes they made: none when nothing changed, derived ones first. `message` is
+    /// what the ordinary one carries.
+    pub fn edit(
+        self,
+        actor: &ActorId,
+        time_s: i64,
+        message: &str,
+        edits: &[FieldEdit],
+    ) -> Result<(Self, Vec<Change>), EditError> {
         match edits {
             [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields),
-            _ => write::edit(self, actor, time_s, edits),
+            _ => write::edit(self, actor, time_s, message, edits),
         }
+    }
+
+    /// The fields that taking `change` back would leave as they are: somebody has changed them since, or `except` names
+    /// them.
+    pub fn left_by_undo(&self, change: ChangeHash, except: &[String]) -> Result<Vec<String>, EditError> {
+        write::left(&self.doc, change, except)
     }
 
     /// The record as people read it.

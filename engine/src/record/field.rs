@@ -2,7 +2,7 @@
 
 use super::view::{Fields, Value};
 use crate::change::ChangeFault;
-use crate::id::SeriesName;
+use crate::id::{ChangeHash, SeriesName};
 
 /// One edit of one record.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,21 @@ pub enum FieldEdit {
     Delete,
     /// Takes the mark away.
     Restore,
+    /// Of a field's concurrent values, makes the one that a change set the only one.
+    Choose {
+        /// A field's name or a JSON Pointer.
+        field: String,
+        /// The change that set the value.
+        change: ChangeHash,
+    },
+    /// Takes back what a change of this record did, as far as nobody has changed it since: counters by the opposite
+    /// increment, a field goes back to what it was, a deletion is undone, and a record that it made is deleted.
+    Undo {
+        /// The change.
+        change: ChangeHash,
+        /// Fields to leave as they are, by name or JSON Pointer.
+        except: Vec<String>,
+    },
 }
 
 /// Why an edit was refused. Nothing has changed.
@@ -61,6 +76,20 @@ pub enum EditError {
     /// There is no such record.
     #[error("there is no such record")]
     Absent,
+    /// The record has no such change.
+    #[error("the record has no change {}: see its history", change.short())]
+    NoSuchChange {
+        /// As given.
+        change: ChangeHash,
+    },
+    /// The change has set none of the field's concurrent values.
+    #[error("the field \"{field}\" has no concurrent value by the change {}: see its conflicts", change.short())]
+    NotConcurrent {
+        /// The field.
+        field: String,
+        /// The change.
+        change: ChangeHash,
+    },
     /// A path that names no field.
     #[error("\"{field}\" names no field: use a name, or a JSON Pointer like /supplier/phone")]
     BadField {

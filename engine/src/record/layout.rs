@@ -99,3 +99,27 @@ pub(super) fn path_of<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
 pub(super) fn is_field(key: &str) -> bool {
     !key.starts_with('~') || ["~0", "~1", "~2"].iter().any(|escaped| key.starts_with(escaped))
 }
+
+/// Whether a key holds what every device must mean as the same: a counter's increments, a list or a text.
+pub(super) fn is_root(key: &str) -> bool {
+    ["~c/", "~l/", "~t/"].iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// The field a key is about, as its path, whatever of it the key holds; `None` for the deletion mark.
+pub(super) fn path_in(key: &str) -> Option<&str> {
+    match is_field(key) {
+        true => Some(key),
+        false => ["~c/", "~u/", "~l/", "~t/"].iter().find_map(|prefix| key.strip_prefix(prefix)),
+    }
+}
+
+/// A path as people type it: a name, or a JSON Pointer.
+pub(super) fn shown(path: &str) -> String {
+    match path.contains(['/', '~']) {
+        true => format!(
+            "/{}",
+            path.split('/').map(|segment| if segment == "~2" { "" } else { segment }).collect::<Vec<_>>().join("/")
+        ),
+        false => path.to_owned(),
+    }
+}

@@ -27,6 +27,8 @@ pub(super) struct Draft {
     /// As it was: whether it was deleted, and its leaf; `None` for a new record.
     before: Option<(bool, Digest)>,
     snapshot_changed: bool,
+    /// A change has joined that did not follow all the others: only then can a conflict begin.
+    pub(super) concurrent: bool,
 }
 
 /// Records in work, by name.
@@ -39,6 +41,7 @@ impl Draft {
 
     /// Takes an admitted change into lineage and tail.
     pub(super) fn extend(&mut self, change: &Change) {
+        self.concurrent |= self.row.lineage.heads() != change.parts().deps;
         self.row.lineage.extend(change, LogSeq(0));
         self.row.tail.push(change.bytes().to_vec());
     }
@@ -68,7 +71,13 @@ impl Store {
     pub(super) fn open_draft(&self, record: &RecordId) -> Result<Draft, StoreError> {
         let id = DocumentId::derive(&self.settings.workspace, record);
         let Some(bytes) = txn::read(&*self.disk, &keys::record(record))? else {
-            return Ok(Draft { id, row: DocumentRow::default(), before: None, snapshot_changed: false });
+            return Ok(Draft {
+                id,
+                row: DocumentRow::default(),
+                before: None,
+                snapshot_changed: false,
+                concurrent: false,
+            });
         };
         let (view, rest) = codec::decode_front::<StoredView>(&bytes)?;
         let mut row: DocumentRow = codec::decode(rest)?;
@@ -77,7 +86,7 @@ impl Store {
             row.snapshot = apart.ok_or_else(|| StoreError::Damaged { what: format!("{record} lost its snapshot") })?;
         }
         let before = Some((view.deleted(), row.lineage.leaf(&id)));
-        Ok(Draft { id, row, before, snapshot_changed: false })
+        Ok(Draft { id, row, before, snapshot_changed: false, concurrent: false })
     }
 
     /// Writes a changed record with its collection's counts and digest. `document` holds what the draft's row says.
@@ -94,6 +103,14 @@ impl Store {
         let counts = self.without(collections, record, &draft);
         counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
         *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
+
+        let conflicting = (draft.row.conflicting || draft.concurrent) && document.has_conflicts()?;
+        match (draft.row.conflicting, conflicting) {
+            (false, true) => tx.put(keys::conflict(record), &[]),
+            (true, false) => tx.remove(keys::conflict(record)),
+            _ => {}
+        }
+        draft.row.conflicting = conflicting;
 
         let apart = draft.row.snapshot.len() > SNAPSHOT_INLINE_BYTES_MAX;
         draft.row.apart = apart;
@@ -121,6 +138,7 @@ impl Store {
         self.without(collections, record, draft);
         tx.remove(keys::record(record));
         tx.remove(keys::snapshot(record));
+        tx.remove(keys::conflict(record));
     }
 
     /// The collection's row without what the record added to it before.

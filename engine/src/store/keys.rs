@@ -11,11 +11,13 @@
 //! | `o` number | one transaction that the relay has not acknowledged |
 //! | `n` series | a number series of this device |
 //! | `q` collection `0` key `0` number | a change set aside |
+//! | `x` `c` collection `0` key | nothing: the record has a field with several concurrent values |
+//! | `x` `t` transaction id | the records of a transaction over several |
 //!
 //! Numbers are 8 bytes, big-endian. No name contains a zero byte.
 
 use super::StoreError;
-use crate::id::{Collection, RecordId, SeriesName};
+use crate::id::{Collection, RecordId, SeriesName, TransactionId};
 
 pub(super) fn settings() -> Vec<u8> {
     b"msettings".to_vec()
@@ -97,6 +99,29 @@ pub(super) fn all_quarantine() -> (Vec<u8>, Vec<u8>) {
 pub(super) fn quarantined_record(key: &[u8]) -> Result<RecordId, StoreError> {
     let end = key.len().checked_sub(9).ok_or_else(|| StoreError::Damaged { what: "a quarantine key".to_owned() })?;
     record_of(&key[..end])
+}
+
+pub(super) fn conflict(record: &RecordId) -> Vec<u8> {
+    named(b"xc", record)
+}
+
+/// The conflict rows of all records, or of a collection's: from, until.
+pub(super) fn conflicts(collection: Option<&Collection>) -> (Vec<u8>, Vec<u8>) {
+    match collection {
+        None => (b"xc".to_vec(), b"xd".to_vec()),
+        Some(name) => {
+            ([b"xc", name.as_str().as_bytes(), &[0]].concat(), [b"xc", name.as_str().as_bytes(), &[1]].concat())
+        }
+    }
+}
+
+/// The record of a conflict row's key.
+pub(super) fn conflicting_record(key: &[u8]) -> Result<RecordId, StoreError> {
+    record_of(key.get(1..).unwrap_or_default())
+}
+
+pub(super) fn transaction(id: TransactionId) -> Vec<u8> {
+    [b"xt".as_slice(), &id.0].concat()
 }
 
 pub(super) fn series(name: &SeriesName) -> Vec<u8> {

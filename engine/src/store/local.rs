@@ -1,12 +1,15 @@
 //! Edits made on this device: one atomic, flushed commit of changes, views, digests and outbox. Must not know the relay.
 
+use super::draft::Draft;
+use super::outbox::queue;
 use super::rows::{OutboxRow, SentChange};
 use super::series::Numbering;
+use super::transactions::Transactions;
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
-use crate::gate::{Admission, Lineage};
-use crate::id::RecordId;
+use crate::gate::{Admission, Lineage, Refusal};
+use crate::id::{Label, RecordId, TransactionId};
 use crate::record::{EditError, FieldEdit};
 use crate::time::Timestamp;
 use crate::wire::batch::BATCH_CHANGES_MAX;
@@ -23,6 +26,8 @@ pub struct Committed {
     pub changed: Vec<RecordId>,
     /// Those of them that did not exist before.
     pub created: u64,
+    /// What names the transaction, where it was one over several records.
+    pub transaction: Option<TransactionId>,
     /// The numbers its records were given, in the order of the edits.
     pub numbers: Vec<String>,
 }
@@ -30,16 +35,27 @@ pub struct Committed {
 impl Store {
     /// Does all of `edits` or none, in their order for each record. Returns when the outcome would survive a power cut.
     pub fn commit_local(&mut self, edits: &[(RecordId, FieldEdit)], now: Timestamp) -> Result<Committed, StoreError> {
-        let mut numbering = Numbering::default();
-        let edits = self.number(edits, &mut numbering)?;
-        self.commit_numbered(&edits, numbering, now)
+        self.commit_labelled(edits, None, now)
     }
 
-    /// As [`Store::commit_local`], with the series that numbered the edits.
+    /// As [`Store::commit_local`]; the history then shows what was done.
+    pub fn commit_labelled(
+        &mut self,
+        edits: &[(RecordId, FieldEdit)],
+        label: Option<&Label>,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
+        let mut numbering = Numbering::default();
+        let edits = self.number(edits, &mut numbering)?;
+        self.commit_numbered(&edits, numbering, label, now)
+    }
+
+    /// As [`Store::commit_labelled`], with the series that numbered the edits.
     pub(super) fn commit_numbered(
         &mut self,
         edits: &[(RecordId, FieldEdit)],
         numbering: Numbering,
+        label: Option<&Label>,
         now: Timestamp,
     ) -> Result<Committed, StoreError> {
         let mut by_record: BTreeMap<&RecordId, Vec<FieldEdit>> = BTreeMap::new();
@@ -52,6 +68,8 @@ impl Store {
         let mut committed = Committed { numbers: numbering.issued, ..Committed::default() };
         let mut touched = Vec::new();
         let mut row = OutboxRow { edits: 0, changes: Vec::new() };
+        let message = self.message(label, by_record.keys().copied(), now);
+        let mut made = Transactions::default();
         for (record, edits) in by_record {
             let refuse = |error| StoreError::Edit { record: record.clone(), error };
             let mut draft = self.open_draft(record)?;
@@ -60,20 +78,15 @@ impl Store {
                 return Err(refuse(EditError::Absent));
             }
             let time_s = now.unix_ms.div_euclid(1000);
-            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &edits).map_err(refuse)?;
+            let message = message.of(record).encode();
+            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &message, &edits).map_err(refuse)?;
             if changes.is_empty() {
                 continue;
             }
-            for change in &changes {
-                match draft.row.lineage.check(&draft.id, change) {
-                    Ok(Admission::New) => {}
-                    Ok(Admission::Known) => continue,
-                    Err(reason) => return Err(refuse(EditError::Document { cause: reason.to_string() })),
-                }
-                row.changes.push(sent(record, change, &draft.row.lineage));
-                draft.extend(change);
-            }
+            let joined = join(&mut row, &mut draft, record, &changes);
+            joined.map_err(|reason| refuse(EditError::Document { cause: reason.to_string() }))?;
             self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
+            made.note(record, &changes);
             touched.push(record.clone());
             if !record.collection.is_reserved() {
                 row.edits += 1;
@@ -88,19 +101,21 @@ impl Store {
             return Ok(committed);
         }
         check_size(&row)?;
+        committed.transaction = made.only();
+        self.write_transactions(&mut tx, &made)?;
+        let announced = self.announce(&mut tx, &mut collections, &mut row, now)?;
         let mut state = self.state.clone();
         let held = self.held_back(&touched)?;
         let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
         if !row.changes.is_empty() {
-            put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
-            state.outbox_next += 1;
-            state.pending += row.edits;
+            queue(&mut tx, &mut state, &row)?;
         }
         put_row(&mut tx, keys::state(), &state)?;
         self.write_collections(&mut tx, &collections)?;
         self.finish(tx)?;
         self.state = state;
         self.collections.extend(collections);
+        self.announced = announced;
         self.refresh_schemas(&touched)?;
         Ok(committed)
     }
@@ -123,6 +138,22 @@ fn creates(edit: &FieldEdit) -> bool {
     matches!(edit, FieldEdit::Set(_) | FieldEdit::Import(_) | FieldEdit::Increment { .. })
 }
 
+/// Takes a record's new changes into a transaction.
+pub(super) fn join(
+    row: &mut OutboxRow,
+    draft: &mut Draft,
+    record: &RecordId,
+    changes: &[Change],
+) -> Result<(), Refusal> {
+    for change in changes {
+        if draft.row.lineage.check(&draft.id, change)? == Admission::New {
+            row.changes.push(sent(record, change, &draft.row.lineage));
+            draft.extend(change);
+        }
+    }
+    Ok(())
+}
+
 /// A change with author and number of what it follows, as the lineage before it gives them.
 pub(super) fn sent(record: &RecordId, change: &Change, lineage: &Lineage) -> SentChange {
     let deps = change.parts().deps.iter().filter_map(|dep| lineage.place_of(dep));
@@ -139,7 +170,7 @@ pub(super) fn pushed_bytes(change: &SentChange) -> usize {
     change.bytes.len() + change.collection.len() + change.key.len() + 32 * change.deps.len() + 64
 }
 
-fn check_size(row: &OutboxRow) -> Result<(), StoreError> {
+pub(super) fn check_size(row: &OutboxRow) -> Result<(), StoreError> {
     let bytes: usize = row.changes.iter().map(pushed_bytes).sum();
     match () {
         _ if row.changes.len() > BATCH_CHANGES_MAX => {

@@ -106,6 +106,7 @@ impl Store {
                 }
                 index += 1;
             }
+            state.queued = state.queued.saturating_sub(1);
             state.pending = state.pending.saturating_sub(row.edits);
             tx.remove(keys::outbox(number));
         }
@@ -127,7 +128,8 @@ impl Store {
             let changes = draft.document()?.changes();
             let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
             let mut lineage = Lineage::default();
-            let mut row = OutboxRow { edits: 1, changes: Vec::new() };
+            let edits = u64::from(!record.collection.is_reserved());
+            let mut row = OutboxRow { edits, changes: Vec::new() };
             let mut bytes = 0;
             for change in &changes {
                 let sent = sent(record, change, &lineage);
@@ -178,9 +180,10 @@ impl Store {
     }
 }
 
-fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
+pub(super) fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
     put_row(tx, keys::outbox(state.outbox_next), row)?;
     state.outbox_next += 1;
+    state.queued += 1;
     state.pending += row.edits;
     Ok(())
 }

@@ -15,6 +15,13 @@ use crate::record::document::reauthor;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a store is once a record was written anew.
+pub(super) struct Rewritten {
+    collections: BTreeMap<Collection, CollectionRow>,
+    actor: ActorId,
+    announced: Option<String>,
+}
+
 impl Store {
     /// Whether the change of `actor` with this number is this store's own and not yet acknowledged: then another one
     /// under the same name means that this store was rolled back or copied.
@@ -54,10 +61,9 @@ impl Store {
             put_row(&mut tx, keys::outbox(number), &row)?;
         }
         let changes: Vec<&Change> = kept.into_iter().chain(&new).collect();
-        let collections = self.rewrite(&mut tx, record, draft, &changes, &fresh)?;
+        let rewritten = self.rewrite(&mut tx, record, draft, &changes, &fresh)?;
         self.finish(tx)?;
-        self.actor = fresh;
-        self.collections.extend(collections);
+        self.adopt(rewritten);
         Ok(())
     }
 
@@ -70,9 +76,10 @@ impl Store {
         mut draft: Draft,
         changes: &[&Change],
         fresh: &ActorId,
-    ) -> Result<BTreeMap<Collection, CollectionRow>, StoreError> {
+    ) -> Result<Rewritten, StoreError> {
         let mut collections = BTreeMap::new();
         draft.row = DocumentRow::default();
+        draft.concurrent = true;
         changes.iter().for_each(|change| draft.extend(change));
         match changes.is_empty() {
             true => self.remove_draft(tx, &mut collections, record, &draft),
@@ -87,8 +94,18 @@ impl Store {
         if let Ok(bytes) = fresh.as_bytes().try_into() {
             identity.actor = bytes;
         }
+        if *fresh != self.actor {
+            identity.announced = None;
+        }
         put_row(tx, keys::identity(), &identity)?;
-        Ok(collections)
+        Ok(Rewritten { collections, announced: identity.announced, actor: fresh.clone() })
+    }
+
+    /// Takes over what [`Store::rewrite`] has staged and is durable now.
+    pub(super) fn adopt(&mut self, rewritten: Rewritten) {
+        let Rewritten { collections, actor, announced } = rewritten;
+        (self.actor, self.announced) = (actor, announced);
+        self.collections.extend(collections);
     }
 
     fn unacknowledged(&self, record: &RecordId) -> Result<BTreeSet<ChangeHash>, StoreError> {

@@ -2,6 +2,7 @@
 //! records, since later changes of a record wait behind the first. Must not decide what is set aside.
 
 use super::local::sent;
+use super::outbox::queue;
 use super::reauthor::successor;
 use super::rows::{OutboxRow, QuarantineRow, StateRow};
 use super::{Applied, Store, StoreError, keys, put_row};
@@ -36,9 +37,7 @@ impl Store {
             state.quarantined -= 1;
         }
         if !again.changes.is_empty() {
-            put_row(&mut tx, keys::outbox(state.outbox_next), &again)?;
-            state.outbox_next += 1;
-            state.pending += again.edits;
+            queue(&mut tx, &mut state, &again)?;
         }
         put_row(&mut tx, keys::state(), &state)?;
         self.finish(tx)?;
@@ -87,10 +86,10 @@ impl Store {
         let state = StateRow { quarantined, ..self.state.clone() };
         put_row(&mut tx, keys::state(), &state)?;
         rows.into_iter().for_each(|(key, _)| tx.remove(key));
-        let collections = self.rewrite(&mut tx, record, draft, &kept, &fresh)?;
+        let rewritten = self.rewrite(&mut tx, record, draft, &kept, &fresh)?;
         self.finish(tx)?;
-        (self.state, self.actor) = (state, fresh);
-        self.collections.extend(collections);
+        self.state = state;
+        self.adopt(rewritten);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Changes from the relay: one atomic, flushed commit of changes, views, digests and cursor. Must not know the session.
 
 use super::draft::{Draft, Drafts};
+use super::transactions::Transactions;
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
@@ -43,12 +44,14 @@ impl Store {
         let mut state = self.state.clone();
         let mut collections = BTreeMap::new();
         let mut applied = Applied::default();
+        let mut made = Transactions::default();
         for (record, Incoming { admitted, mut refused }) in incoming {
             let draft = drafts.remove(&record);
             if let (Some(draft), false) = (draft, admitted.is_empty()) {
                 let (draft, document, broken) = self.merge(&record, draft, &admitted)?;
                 refused.splice(0..0, broken);
                 if let Some((draft, document)) = draft.zip(document) {
+                    made.note(&record, &admitted);
                     self.write_draft(&mut tx, &mut collections, &record, draft, &document)?;
                     applied.changed.push(record.clone());
                 }
@@ -62,6 +65,7 @@ impl Store {
         }
         if state != self.state || !applied.changed.is_empty() {
             put_row(&mut tx, keys::state(), &state)?;
+            self.write_transactions(&mut tx, &made)?;
             self.write_collections(&mut tx, &collections)?;
             self.finish(tx)?;
         }

@@ -32,6 +32,8 @@ pub(super) struct IdentityRow {
     pub(super) marker: String,
     pub(super) device: [u8; 16],
     pub(super) actor: [u8; 16],
+    /// The device name that the other devices can read of this actor.
+    pub(super) announced: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
@@ -39,6 +41,9 @@ pub(super) struct StateRow {
     pub(super) cursor: Option<([u8; 16], u64)>,
     pub(super) last_sync_ms: Option<i64>,
     pub(super) outbox_next: u64,
+    /// Transactions in the outbox.
+    pub(super) queued: u64,
+    /// User edits in the outbox.
     pub(super) pending: u64,
     pub(super) quarantine_next: u64,
     pub(super) quarantined: u64,
@@ -60,6 +65,8 @@ pub(super) struct DocumentRow {
     pub(super) apart: bool,
     /// Changes since the snapshot.
     pub(super) tail: Vec<Vec<u8>>,
+    /// A field has several concurrent values, merge rules aside; then the record has a row of its own under `xc`.
+    pub(super) conflicting: bool,
 }
 
 /// One change with the names of what it follows.
@@ -76,6 +83,12 @@ pub(super) struct SentChange {
 pub(super) struct OutboxRow {
     pub(super) edits: u64,
     pub(super) changes: Vec<SentChange>,
+}
+
+/// The records of one transaction: collection, key.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub(super) struct TransactionRow {
+    pub(super) records: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -118,6 +131,7 @@ versioned! {
     CollectionRow = "a collection's row",
     DocumentRow = "a record's document",
     OutboxRow = "an outbox entry",
+    TransactionRow = "a transaction's row",
     SeriesRow = "a number series",
     QuarantineRow = "a quarantined change",
 }

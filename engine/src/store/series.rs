@@ -114,7 +114,7 @@ impl Store {
         let mut numbering = Numbering::default();
         numbering.rows.insert(name.clone(), self.series_row(name)?);
         let claims = self.claims(&mut numbering.rows)?;
-        self.commit_numbered(&claims, numbering, now)?;
+        self.commit_numbered(&claims, numbering, None, now)?;
         self.describe(name.clone(), &self.series_row(name)?)
     }
 

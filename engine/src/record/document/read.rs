@@ -4,12 +4,12 @@
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
 use crate::record::view::{DEPTH_MAX, Fields, VIEW_BYTES_MAX, Value, View};
 use crate::time::Timestamp;
-use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
+use automerge::{ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// A root key's winning value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Slot {
     Scalar(Scalar),
     Object(ObjId, ObjType),
@@ -59,7 +59,7 @@ pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
     doc.map_range(ROOT, ..).map(|item| (item.key.clone().into_owned(), slot(item))).collect()
 }
 
-pub(super) fn view(doc: &Automerge) -> View {
+pub(super) fn view(doc: &impl ReadDoc) -> View {
     let slots = slots(doc);
     let room = Room::new();
     let mut fields = Fields::new();
@@ -156,7 +156,7 @@ fn place(fields: &mut Fields, path: &str, value: Value) {
     map.insert(last.clone(), value);
 }
 
-fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {
+pub(super) fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {
     Scalar::Plain(match scalar {
         ScalarValueRef::Null => Value::Null,
         ScalarValueRef::Boolean(value) => Value::Bool(*value),

@@ -1,8 +1,10 @@
 //! From edits to changes. Must not know how a view is put together.
 
 mod list;
+mod undo;
 
 use super::Document;
+use super::conflict;
 use super::read::{self, Scalar, Slot, Slots};
 use crate::change::{Change, ChangeFault, DEPS_MAX, Parts};
 use crate::id::{ACTOR_BYTES, ActorId, DERIVED_ACTOR_BYTES};
@@ -12,6 +14,9 @@ use crate::record::view::{DEPTH_MAX, Fields, Value};
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 use std::collections::BTreeSet;
+use undo::Deeds;
+
+pub(super) use undo::left;
 
 impl From<AutomergeError> for EditError {
     fn from(cause: AutomergeError) -> Self {
@@ -23,15 +28,17 @@ pub(super) fn edit(
     mut document: Document,
     actor: &ActorId,
     time_s: i64,
+    message: &str,
     edits: &[FieldEdit],
 ) -> Result<(Document, Vec<Change>), EditError> {
     let fresh = document.doc.is_empty();
+    let deeds = undo::deeds(&document.doc, edits)?;
     let mut changes = plant(&mut document, edits)?;
     changes.extend(join(&mut document)?);
     document.doc.set_actor(actor.as_bytes().into());
     let mut tx = document.doc.transaction();
     for edit in edits {
-        if let Err(error) = step(&mut tx, edit) {
+        if let Err(error) = step(&mut tx, &deeds, edit) {
             tx.rollback();
             return Err(error);
         }
@@ -43,7 +50,8 @@ pub(super) fn edit(
         tx.rollback();
         return Ok((document, changes));
     }
-    tx.commit_with(CommitOptions::default().with_time(time_s));
+    let options = CommitOptions::default().with_time(time_s);
+    tx.commit_with(if message.is_empty() { options } else { options.with_message(message) });
     changes.push(last_change(&document.doc)?);
     Ok((document, changes))
 }
@@ -56,7 +64,7 @@ pub(super) fn import(mut document: Document, fields: &Fields) -> Result<(Documen
     let mut scratch = document.clone();
     scratch.doc.set_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
     let mut tx = scratch.doc.transaction();
-    step(&mut tx, &edits[0])?;
+    step(&mut tx, &Deeds::new(), &edits[0])?;
     begin(&mut tx)?;
     tx.commit_with(CommitOptions::default().with_time(0));
     changes.push(derive(&mut document, last_change(&scratch.doc)?)?);
@@ -94,7 +102,12 @@ fn plant(document: &mut Document, edits: &[FieldEdit]) -> Result<Vec<Change>, Ed
                 roots.insert((Root::Counter, path(field)?));
             }
             FieldEdit::Set(fields) | FieldEdit::Import(fields) => roots_of("", fields, 0, &mut roots)?,
-            FieldEdit::Unset { .. } | FieldEdit::Number { .. } | FieldEdit::Delete | FieldEdit::Restore => {}
+            FieldEdit::Unset { .. }
+            | FieldEdit::Number { .. }
+            | FieldEdit::Delete
+            | FieldEdit::Restore
+            | FieldEdit::Choose { .. }
+            | FieldEdit::Undo { .. } => {}
         }
     }
     let mut changes = Vec::new();
@@ -157,7 +170,7 @@ fn roots_of(path: &str, fields: &Fields, depth: usize, roots: &mut BTreeSet<(Roo
 }
 
 /// The path of a field given by name or as a JSON Pointer.
-fn path(field: &str) -> Result<String, EditError> {
+pub(super) fn path(field: &str) -> Result<String, EditError> {
     let Some(pointer) = field.strip_prefix('/') else { return Ok(layout::escape(field)) };
     if pointer.split('/').count() > DEPTH_MAX {
         return Err(EditError::TooDeep);
@@ -173,10 +186,10 @@ fn path(field: &str) -> Result<String, EditError> {
     Ok(segments.join("/"))
 }
 
-fn step(tx: &mut Transaction<'_>, edit: &FieldEdit) -> Result<(), EditError> {
+fn step(tx: &mut Transaction<'_>, deeds: &Deeds, edit: &FieldEdit) -> Result<(), EditError> {
     let slots = read::slots(tx);
     let deleted = slots.contains_key(DELETED);
-    if deleted && !matches!(edit, FieldEdit::Delete | FieldEdit::Restore) {
+    if deleted && !matches!(edit, FieldEdit::Delete | FieldEdit::Restore | FieldEdit::Undo { .. }) {
         return Err(EditError::Deleted);
     }
     match edit {
@@ -190,6 +203,8 @@ fn step(tx: &mut Transaction<'_>, edit: &FieldEdit) -> Result<(), EditError> {
         FieldEdit::Delete => Ok(tx.put(ROOT, DELETED, true)?),
         FieldEdit::Restore if deleted => Ok(tx.delete(ROOT, DELETED)?),
         FieldEdit::Restore => Ok(()),
+        FieldEdit::Choose { field, change } => conflict::choose(tx, &slots, field, *change),
+        FieldEdit::Undo { change, except } => undo::take_back(tx, deeds, *change, except),
     }
 }
 
@@ -273,14 +288,14 @@ fn set_map(tx: &mut Transaction<'_>, slots: &Slots, path: &str, fields: &Fields)
 }
 
 /// The paths below a path, fields and counters.
-fn children(slots: &Slots, path: &str) -> BTreeSet<String> {
+pub(super) fn children(slots: &Slots, path: &str) -> BTreeSet<String> {
     let fields = slots.keys().filter(|key| layout::is_field(key)).map(String::as_str);
     let counters = slots.keys().filter_map(|key| layout::path_of(key, "~c/"));
     let below = |key: &&str| key.len() > path.len() && key.starts_with(path) && key[path.len()..].starts_with('/');
     fields.chain(counters).filter(below).map(str::to_owned).collect()
 }
 
-fn clear_children(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
+pub(super) fn clear_children(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
     children(slots, path).iter().try_for_each(|child| unset_one(tx, slots, child))
 }
 

@@ -10,11 +10,16 @@ use automerge::{ObjId, ObjType};
 
 /// Changes a list as little as possible: what is alike at both ends stays.
 pub(super) fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, items: &[Value]) -> Result<(), EditError> {
+    mark(tx, slots, path, Kind::List)?;
+    fill(tx, slots, path, items)
+}
+
+/// As [`set`], whether the field is a list now or not.
+pub(super) fn fill(tx: &mut Transaction<'_>, slots: &Slots, path: &str, items: &[Value]) -> Result<(), EditError> {
     let seen = match read::object(slots, Root::List, path) {
         Some(list) => read::list(tx, list, path),
         None => Vec::new(),
     };
-    mark(tx, slots, path, Kind::List)?;
     let list = object(tx, Root::List, path)?;
     let items: Vec<_> = items.iter().map(in_list).collect();
     let front = seen.iter().zip(&items).take_while(|(a, b)| a == b).count();
