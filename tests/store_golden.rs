@@ -13,7 +13,7 @@ use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::Style;
 use comptoir_engine::wire::message::Refused;
-use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, Value, WorkspaceId};
+use comptoir_engine::{FieldEdit, Label, RecordId, Settings, Timestamp, Value, WorkspaceId};
 use comptoir_tests::golden::{self, Golden};
 use comptoir_tests::steps::Steps;
 use std::fs;
@@ -60,6 +60,21 @@ fn fill(disk: &SimDisk) -> Store {
         let note = format!("{number} {}", golden::hex(&noise(2_200)));
         commit(&mut store, id("notes", "long"), FieldEdit::Set([("note".to_owned(), Value::String(note))].into()));
     }
+    // A price that another device set at the same time, and a sale of two records.
+    let mut steps = Steps { next: 0x80 };
+    let mut other = Store::create(Box::new(SimDisk::new()), "other", store.settings().clone(), &mut steps).unwrap();
+    for (store, price) in [(&mut store, 1), (&mut other, 2)] {
+        let price = FieldEdit::Set(json::parse(&format!(r#"{{"price":{price}}}"#)).unwrap());
+        commit(store, id("products", "rum"), price);
+    }
+    let theirs = other.outgoing(0, Style::Compact).unwrap().unwrap().batch;
+    store.apply_remote(&[theirs], None, NOW).unwrap();
+    let sold = ["rum", "tea"].map(|key| {
+        let by = FieldEdit::Increment { field: "stock".to_owned(), by: -1 };
+        (id("products", key), by)
+    });
+    let sale = store.commit_labelled(&sold, Some(&Label::new("sale 1").unwrap()), NOW).unwrap();
+    assert!(sale.transaction.is_some());
     let sent = store.outgoing(0, Style::Compact).unwrap().unwrap();
     let cursor = Cursor { epoch: LogEpoch([9; 16]), through: LogSeq(300) };
     let refused = [Refused { index: 0, reason: Refusal::SeqGap { expected: 2, found: 3 } }];
@@ -113,7 +128,7 @@ fn every_row_of_a_store_keeps_its_bytes_and_opens_and_goes_on() {
     let store = fill(&disk);
     let rows = txn::scan(&disk, &[], &[0xfe], usize::MAX).unwrap();
     let kinds: std::collections::BTreeSet<u8> = rows.iter().map(|(key, _)| key[0]).collect();
-    assert_eq!(kinds, b"mcrsoq".iter().copied().collect(), "a row of every kind of the key schema");
+    assert_eq!(kinds, b"mcrsoqx".iter().copied().collect(), "a row of every kind of the key schema");
     let now: Golden = rows.iter().map(|(key, value)| (readable(key), value.clone())).collect();
     let (same, large): (Golden, Golden) = now.into_iter().partition(|(key, _)| is_pinned(key));
     let about = "a device's store: key, value, as `disk::txn::scan` gives them";
@@ -130,7 +145,7 @@ fn every_row_of_a_store_keeps_its_bytes_and_opens_and_goes_on() {
     fixture.flush().unwrap();
     let mut opened = Store::open(Box::new(fixture), MARKER, &mut Steps::default()).unwrap();
     assert_same(&opened, &store);
-    for (record, field, sum) in [(id("products", "tea"), "stock", 7), (id("notes", "long"), "read", 10)] {
+    for (record, field, sum) in [(id("products", "tea"), "stock", 6), (id("notes", "long"), "read", 10)] {
         commit(&mut opened, record.clone(), FieldEdit::Increment { field: field.to_owned(), by: 10 });
         assert_eq!(opened.get(&record).unwrap().unwrap().fields[field], Value::Counter(sum), "it goes on");
     }
@@ -150,6 +165,8 @@ fn assert_same(opened: &Store, store: &Store) {
     for collection in store.collections() {
         assert_eq!(opened.list(&collection, None, 100).unwrap(), store.list(&collection, None, 100).unwrap());
     }
+    assert_eq!(opened.conflicts(None, None, 10).unwrap(), store.conflicts(None, None, 10).unwrap());
+    assert_eq!(opened.conflicts(None, None, 10).unwrap().0.len(), 1);
     let outgoing = store.outgoing(0, Style::Explicit).unwrap();
     assert!(outgoing.is_some() && opened.outgoing(0, Style::Explicit).unwrap() == outgoing);
 }
