@@ -13,6 +13,7 @@ mod output;
 mod put;
 mod restore;
 mod run;
+mod schema;
 mod status;
 mod sync;
 mod unset;
@@ -70,6 +71,8 @@ enum Command {
     Delete(delete::Delete),
     #[command(about = text("cli.restore"))]
     Restore(restore::Restore),
+    #[command(about = text("cli.schema"))]
+    Schema(schema::Schema),
     #[command(about = text("cli.import"))]
     Import(import::Import),
     #[command(about = text("cli.export"))]
@@ -147,6 +150,7 @@ impl Command {
             Self::List(command) => command.run(shop, output).await,
             Self::Delete(command) => command.run(shop, output).await,
             Self::Restore(command) => command.run(shop, output).await,
+            Self::Schema(command) => command.run(shop, output).await,
             Self::Import(command) => command.run(shop, output).await,
             Self::Export(command) => command.run(shop, output).await,
             Self::Sync(command) => command.run(shop, output).await,

@@ -36,8 +36,8 @@ mod worker;
 
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
-    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Settings, State, Timestamp, Value, View,
-    WorkspaceId,
+    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Schema, SchemaError, Settings, State,
+    Timestamp, Value, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};
@@ -50,3 +50,8 @@ rust_i18n::i18n!("locales", fallback = "en");
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The page about schemas, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/schemas.md")]
+pub struct Schemas;

@@ -24,7 +24,7 @@ pub mod wire;
 pub use engine::Engine;
 pub use event::{Event, State, Status};
 pub use id::{Collection, DeviceId, Key, RecordId, WorkspaceId};
-pub use record::{EditError, FieldEdit, Fields, Value, View};
+pub use record::{EditError, FieldEdit, Fields, Schema, SchemaError, Value, View};
 pub use session::Mode;
 pub use store::{Committed, Settings, StoreError};
 pub use time::{Now, Timestamp};

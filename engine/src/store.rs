@@ -16,7 +16,7 @@ use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
 use crate::disk::{Disk, DiskError, txn, txn::Txn};
 use crate::id::{ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, WorkspaceId};
-use crate::record::{DocumentFault, EditError, Schema};
+use crate::record::{DocumentFault, EditError, Schema, SchemaError, Shape};
 use crate::time::Timestamp;
 use crate::wire::BatchFault;
 use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
@@ -65,6 +65,20 @@ pub enum StoreError {
         record: RecordId,
         /// Why.
         error: EditError,
+    },
+    /// A schema was refused.
+    #[error("the schema of {collection} is refused: {error}")]
+    Schema {
+        /// Whose schema.
+        collection: Collection,
+        /// Why.
+        error: SchemaError,
+    },
+    /// A record of one of Comptoir's own collections, which apps do not edit.
+    #[error("{record} is Comptoir's own: take a collection whose name does not begin with _")]
+    Reserved {
+        /// Which record.
+        record: RecordId,
     },
     /// A transaction that is too large for one push.
     #[error("the transaction is over the limit of {limit_max} {limit}: split it")]
@@ -128,6 +142,8 @@ pub struct Store {
     collections: BTreeMap<Collection, CollectionRow>,
     /// Those of the collections that have one.
     schemas: BTreeMap<Collection, Arc<Schema>>,
+    /// The same, as documents use them.
+    shapes: BTreeMap<Collection, Shape>,
 }
 
 impl Store {
@@ -172,7 +188,16 @@ impl Store {
             collections.insert(keys::collection_of(&key)?, codec::decode(&bytes)?);
         }
         let (settings, device, actor) = (settings.settings()?, DeviceId(known.device), ActorId::ordinary(known.actor));
-        let mut store = Self { disk, settings, device, actor, state, collections, schemas: BTreeMap::new() };
+        let mut store = Self {
+            disk,
+            settings,
+            device,
+            actor,
+            state,
+            collections,
+            schemas: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+        };
         store.read_schemas()?;
         Ok(store)
     }

@@ -2,11 +2,13 @@
 
 mod read;
 mod reauthor;
+mod resolve;
 mod write;
 
 pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};
+use super::shape::Shape;
 use super::view::View;
 use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
@@ -62,8 +64,8 @@ impl Document {
     }
 
     /// Applies admitted changes on a copy, saves it, loads it, and compares; only then are they part of the document.
-    /// `heads` are those the document must have afterwards, sorted.
-    pub fn merge(&mut self, changes: &[Change], heads: &[ChangeHash]) -> Result<(), DocumentFault> {
+    /// `heads` are those the document must have afterwards, sorted; `shape` is what it will be viewed by.
+    pub fn merge(&mut self, changes: &[Change], heads: &[ChangeHash], shape: &Shape) -> Result<(), DocumentFault> {
         let changes = changes.iter().map(|change| foreign(change.bytes())).collect::<Result<Vec<_>, _>>()?;
         let copy = self.doc.clone();
         let tried = guarded(move || {
@@ -72,7 +74,7 @@ impl Document {
             let loaded = Automerge::load(&copy.save()).map_err(|cause| cause.to_string())?;
             match sorted_heads(&loaded) == heads && sorted_heads(&copy) == heads {
                 true => {
-                    read::view(&loaded);
+                    read::view(&loaded, shape);
                     Ok(loaded)
                 }
                 false => Err("the result has other heads than the changes give".to_owned()),
@@ -82,17 +84,24 @@ impl Document {
         Ok(())
     }
 
-    /// The document after `edits`, and the changes they made: none when nothing changed, derived ones first.
-    pub fn edit(self, actor: &ActorId, time_s: i64, edits: &[FieldEdit]) -> Result<(Self, Vec<Change>), EditError> {
-        match edits {
-            [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields),
-            _ => write::edit(self, actor, time_s, edits),
+    /// The document after `edits`, which must fit `shape`, and the changes they made: none when nothing changed, derived
+    /// ones first.
+    pub fn edit(
+        self,
+        actor: &ActorId,
+        time_s: i64,
+        edits: &[FieldEdit],
+        shape: &Shape,
+    ) -> Result<(Self, Vec<Change>), EditError> {
+        match &*shape.fit(edits)? {
+            [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields, shape),
+            edits => write::edit(self, actor, time_s, edits, shape),
         }
     }
 
-    /// The record as people read it.
-    pub fn view(&self) -> View {
-        read::view(&self.doc)
+    /// The record as people read it under a schema.
+    pub fn view(&self, shape: &Shape) -> View {
+        read::view(&self.doc, shape)
     }
 
     /// The whole history in Automerge's compressed form, after loading it again and comparing heads.

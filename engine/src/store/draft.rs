@@ -90,7 +90,8 @@ impl Store {
         document: &Document,
     ) -> Result<View, StoreError> {
         draft.compact(document)?;
-        let view = document.view();
+        let shape = self.shape(&record.collection);
+        let view = document.view(shape);
         let counts = collections
             .entry(record.collection.clone())
             .or_insert_with(|| self.collections.get(&record.collection).cloned().unwrap_or_default());

@@ -43,7 +43,8 @@ impl Store {
                 return Err(refuse(EditError::Absent));
             }
             let time_s = now.unix_ms.div_euclid(1000);
-            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &edits).map_err(refuse)?;
+            let shape = self.shape(&record.collection);
+            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &edits, shape).map_err(refuse)?;
             if changes.is_empty() {
                 continue;
             }
