@@ -300,6 +300,9 @@ impl Engine {
 
     fn tell_changed(&mut self, records: &[RecordId]) {
         records.iter().for_each(|record| self.tell(Event::Changed(record.clone())));
+        if self.store.take_rebuilt() {
+            self.tell(Event::Refresh);
+        }
         self.tell(Event::Status);
     }
 

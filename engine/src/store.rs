@@ -8,6 +8,7 @@ mod outbox;
 mod quarantine;
 mod read;
 mod reauthor;
+mod rebuild;
 mod remote;
 mod rows;
 mod schemas;
@@ -144,6 +145,7 @@ pub struct Store {
     schemas: BTreeMap<Collection, Arc<Schema>>,
     /// The same, as documents use them.
     shapes: BTreeMap<Collection, Shape>,
+    rebuilt: bool,
 }
 
 impl Store {
@@ -197,8 +199,10 @@ impl Store {
             collections,
             schemas: BTreeMap::new(),
             shapes: BTreeMap::new(),
+            rebuilt: false,
         };
         store.read_schemas()?;
+        store.rebuild_stale()?;
         Ok(store)
     }
 

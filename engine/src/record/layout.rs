@@ -20,6 +20,8 @@
 //! field is marked as a list or a set, the items of `~l/path` are elements too, so that a list becomes a set as it is,
 //! and what a device without the schema adds to the list is in the set. No path holds `~=`.
 
+use super::view::{Fields, Value};
+
 /// The key of the deletion mark.
 pub(super) const DELETED: &str = "~d";
 /// The tag before a user's bytes.
@@ -77,6 +79,17 @@ pub(super) fn unset_key(path: &str) -> String {
 /// What the keys of a set's elements begin with.
 pub(super) fn set_prefix(path: &str) -> String {
     format!("~s/{path}~=")
+}
+
+/// What a view shows at a path.
+pub(super) fn value_at<'v>(fields: &'v Fields, path: &str) -> Option<&'v Value> {
+    match path.split_once('/') {
+        None => fields.get(&unescape(path)),
+        Some((name, rest)) => match fields.get(&unescape(name)) {
+            Some(Value::Map(inside)) => value_at(inside, rest),
+            _ => None,
+        },
+    }
 }
 
 /// The path of a set's element key.

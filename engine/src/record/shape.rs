@@ -5,7 +5,7 @@ use super::field::{EditError, FieldEdit};
 use super::layout;
 use super::rule::Rule;
 use super::schema::{Field, FieldType, Schema, name as kind};
-use super::view::{DEPTH_MAX, Fields, Value};
+use super::view::{DEPTH_MAX, Fields, Value, View};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -92,6 +92,22 @@ impl Shape {
             Some(fitting) => fitting,
             None => value,
         }
+    }
+
+    /// Whether a record that shows `view` under `before` may show something else under this one.
+    pub fn may_change(&self, before: &Self, view: &View) -> bool {
+        let differs = |path: &str| {
+            let (old, new) = (before.field(path), self.field(path));
+            let part = |field: Option<&Field>| field.map(|field| (field.kind, field.rule.clone())).unwrap_or_default();
+            if part(old) == part(new) {
+                return false;
+            }
+            // What shows under no schema shows under each, unless as something else.
+            let Some(value) = layout::value_at(&view.fields, path) else { return false };
+            let plain = part(old) == Default::default() && *self.rule(path) == Rule::Last;
+            !plain || self.shown(path, value.clone()) != *value
+        };
+        before.fields.keys().chain(self.fields.keys()).any(|path| differs(path))
     }
 
     /// The edits with each value as its field holds it. Fields that the schema does not name are left alone.

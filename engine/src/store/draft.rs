@@ -92,9 +92,12 @@ impl Store {
         draft.compact(document)?;
         let shape = self.shape(&record.collection);
         let view = document.view(shape);
-        let counts = collections
-            .entry(record.collection.clone())
-            .or_insert_with(|| self.collections.get(&record.collection).cloned().unwrap_or_default());
+        let counts = collections.entry(record.collection.clone()).or_insert_with(|| {
+            match self.collections.get(&record.collection) {
+                Some(row) => row.clone(),
+                None => CollectionRow { views: shape.print(), ..CollectionRow::default() },
+            }
+        });
         let mut digest = Digest(counts.digest);
         if let Some((deleted, leaf)) = draft.before {
             digest = digest.minus(leaf);

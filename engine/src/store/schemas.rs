@@ -61,11 +61,14 @@ impl Store {
         }
     }
 
-    /// Reads those schemas again that a commit of `changed` has touched.
+    /// Reads those schemas again that a commit of `changed` has touched, and makes the views again that they change.
     pub(super) fn refresh_schemas(&mut self, changed: &[RecordId]) -> Result<(), StoreError> {
         for record in changed.iter().filter(|record| record.collection.as_str() == SCHEMAS) {
             let view = self.get(record)?.filter(|view| !view.deleted);
+            let Ok(collection) = Collection::new(record.key.as_str()) else { continue };
+            let before = self.shape(&collection).clone();
             self.keep_schema(record.key.as_str(), view.map(|view| Schema::read(&view.fields)));
+            self.rebuild(&collection, Some(&before))?;
         }
         Ok(())
     }

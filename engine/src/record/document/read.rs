@@ -112,7 +112,7 @@ fn field_within(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) ->
 fn stored(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
     let slots = &seen.slots;
     let plain = match slots.get(path) {
-        _ if seen.kept.contains_key(path) => seen.kept.get(path).cloned(),
+        Some(Slot::Scalar(_)) if seen.kept.contains_key(path) => seen.kept.get(path).cloned(),
         _ if is_set(seen, path) => match set_items(doc, seen, path, room) {
             None => plain(slots, path),
             items => items,
