@@ -18,6 +18,7 @@ mod put;
 mod quarantine;
 mod restore;
 mod run;
+mod schema;
 mod series;
 mod show;
 mod status;
@@ -89,6 +90,8 @@ enum Command {
     Conflicts(conflicts::Conflicts),
     #[command(about = text("cli.choose"))]
     Choose(choose::Choose),
+    #[command(about = text("cli.schema"))]
+    Schema(schema::Schema),
     #[command(about = text("cli.import"))]
     Import(import::Import),
     #[command(about = text("cli.export"))]
@@ -179,6 +182,7 @@ impl Command {
             Self::Undo(command) => command.run(shop, output).await,
             Self::Conflicts(command) => command.run(shop, output).await,
             Self::Choose(command) => command.run(shop, output).await,
+            Self::Schema(command) => command.run(shop, output).await,
             Self::Import(command) => command.run(shop, output).await,
             Self::Export(command) => command.run(shop, output).await,
             Self::Sync(command) => command.run(shop, output).await,

@@ -3,7 +3,7 @@
 use comptoir_engine::disk::DiskError;
 use comptoir_engine::id::NameError;
 use comptoir_engine::record::json::JsonError;
-use comptoir_engine::{EditError, StoreError};
+use comptoir_engine::{EditError, SchemaError, StoreError};
 use std::path::PathBuf;
 
 /// Why something could not be done. Nothing of it was done, and nothing saved before is lost.
@@ -31,6 +31,12 @@ pub enum Error {
         record: String,
         /// The time or the change, as given.
         at: String,
+    },
+    /// The collection has no schema.
+    #[error("the collection {collection} has no schema: give it one with `comptoir schema set`")]
+    NoSchema {
+        /// Its name.
+        collection: String,
     },
     /// The store was shut down.
     #[error("the store was shut down: open it again")]
@@ -164,7 +170,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 43] = [
+pub const CODES: [&str; 52] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -175,8 +181,17 @@ pub const CODES: [&str; 43] = [
     "other-workspace",
     "deleted",
     "no-record",
+    "no-schema",
     "not-number",
     "edit",
+    "misfit",
+    "missing",
+    "kept",
+    "reserved",
+    "schema",
+    "schema-type",
+    "schema-required",
+    "schema-states",
     "too-large",
     "name",
     "label",
@@ -223,6 +238,7 @@ impl Error {
             Self::Json(JsonError::Number { .. }) => "json-number",
             Self::NoRecord { .. } => "no-record",
             Self::NotThen { .. } => "not-then",
+            Self::NoSchema { .. } => "no-schema",
             Self::ShutDown => "shut-down",
             Self::Busy => "busy",
             Self::NoRelay => "no-relay",
@@ -254,6 +270,7 @@ impl Error {
             Self::Json(_) | Self::ShutDown | Self::Busy | Self::NoRelay => Vec::new(),
             Self::NoRecord { record } => vec![("record", record.clone())],
             Self::NotThen { record, at } => vec![("record", record.clone()), ("at", at.clone())],
+            Self::NoSchema { collection } => vec![("collection", collection.clone())],
             Self::Address { address } => vec![("address", address.clone())],
             Self::Sync { cause } => vec![("cause", cause.clone())],
             Self::Timeout { seconds, pending } => {
@@ -297,6 +314,22 @@ fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
         }
         StoreError::NotQuarantined { record } => vec![("number", record.to_string())],
         StoreError::OnRelay { record } => vec![("record", record.to_string())],
+        StoreError::Edit { record, error: EditError::Misfit { field, expected, got } } => {
+            vec![
+                ("record", record.to_string()),
+                ("field", field.clone()),
+                ("expected", expected.clone()),
+                ("got", got.clone()),
+            ]
+        }
+        StoreError::Edit { record, error: EditError::Missing { field, expected } } => {
+            vec![("record", record.to_string()), ("field", field.clone()), ("expected", expected.clone())]
+        }
+        StoreError::Edit { record, error: EditError::Kept { field, rule } } => {
+            vec![("record", record.to_string()), ("field", field.clone()), ("rule", rule.clone())]
+        }
+        StoreError::Reserved { record } => vec![("record", record.to_string())],
+        StoreError::Schema { collection, error } => schema_args(collection.as_str(), error),
         StoreError::Edit { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
         StoreError::NoChange { record, digits } => {
             vec![("record", record.to_string()), ("cause", digits.clone())]
@@ -305,6 +338,21 @@ fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
         StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
         other => vec![("cause", other.to_string())],
     }
+}
+
+fn schema_args(collection: &str, error: &SchemaError) -> Vec<(&'static str, String)> {
+    let (SchemaError::Misfit { field, .. }
+    | SchemaError::Type { field, .. }
+    | SchemaError::Required { field }
+    | SchemaError::States { field, .. }) = error;
+    let mut args = vec![("collection", collection.to_owned()), ("field", field.clone())];
+    if let SchemaError::Misfit { expected, got, .. }
+    | SchemaError::Type { expected, got, .. }
+    | SchemaError::States { expected, got, .. } = error
+    {
+        args.extend([("expected", expected.clone()), ("got", got.clone())]);
+    }
+    args
 }
 
 fn store_code(error: &StoreError) -> &'static str {
@@ -322,6 +370,14 @@ fn store_code(error: &StoreError) -> &'static str {
         StoreError::Edit { error: EditError::NotNumber { .. }, .. } => "not-number",
         StoreError::Edit { error: EditError::NoSuchChange { .. }, .. } | StoreError::NoChange { .. } => "no-change",
         StoreError::Edit { error: EditError::NotConcurrent { .. }, .. } => "not-concurrent",
+        StoreError::Edit { error: EditError::Misfit { .. }, .. } => "misfit",
+        StoreError::Edit { error: EditError::Missing { .. }, .. } => "missing",
+        StoreError::Edit { error: EditError::Kept { .. }, .. } => "kept",
+        StoreError::Reserved { .. } => "reserved",
+        StoreError::Schema { error: SchemaError::Misfit { .. }, .. } => "schema",
+        StoreError::Schema { error: SchemaError::Type { .. }, .. } => "schema-type",
+        StoreError::Schema { error: SchemaError::Required { .. }, .. } => "schema-required",
+        StoreError::Schema { error: SchemaError::States { .. }, .. } => "schema-states",
         StoreError::Edit { .. } => "edit",
         StoreError::NoTransaction { .. } => "no-transaction",
         StoreError::Name(NameError { kind: "label", .. }) => "label",

@@ -7,9 +7,10 @@ mod quarantine;
 use crate::error::Error;
 use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
 use comptoir_engine::{
-    Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, Now, RecordId, Settings, StoreError, View,
+    Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, Now, RecordId, Schema, Settings, StoreError, View,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -131,6 +132,19 @@ impl Comptoir {
     /// Does all of the edits or none, as one transaction. Durable when it returns.
     pub async fn commit(&self, edits: Vec<(RecordId, FieldEdit)>) -> Result<Committed, Error> {
         self.with(move |engine, now| engine.commit(&edits, now)).await
+    }
+
+    /// Sets a collection's schema, given as the fields of its record (see `docs/schemas.md`), for every device; setting the
+    /// same again changes nothing. Durable when it returns.
+    pub async fn set_schema(&self, collection: &str, schema: Fields) -> Result<Committed, Error> {
+        let collection = Collection::new(collection)?;
+        self.with(move |engine, now| engine.set_schema(&collection, &schema, now)).await
+    }
+
+    /// A collection's schema; the default one, which allows everything, where none was set.
+    pub async fn schema(&self, collection: &str) -> Result<Arc<Schema>, Error> {
+        let collection = Collection::new(collection)?;
+        self.with(move |engine, _| Ok(engine.schema(&collection))).await
     }
 
     /// A record, deleted ones too; `None` when there never was one.

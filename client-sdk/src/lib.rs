@@ -37,8 +37,8 @@ mod worker;
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
     Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, Key, Mode,
-    Page, RecordId, Rival, Series, SeriesAudit, SeriesName, Settings, State, Timestamp, TransactionId, Undone, Value,
-    Version, View, WorkspaceId,
+    Page, RecordId, Rival, Schema, SchemaError, Series, SeriesAudit, SeriesName, Settings, State, Timestamp,
+    TransactionId, Undone, Value, Version, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};
@@ -59,4 +59,6 @@ pub mod pages {
     pub struct Transactions;
     #[doc = include_str!("../../docs/history.md")]
     pub struct History;
+    #[doc = include_str!("../../docs/schemas.md")]
+    pub struct Schemas;
 }

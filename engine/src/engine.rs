@@ -22,7 +22,7 @@ mod messages;
 use crate::disk::Disk;
 use crate::event::{Event, State, Status};
 use crate::id::{Collection, DeviceId, Key, RecordId, SeriesName};
-use crate::record::{FieldEdit, View};
+use crate::record::{FieldEdit, Fields, Schema, View};
 use crate::session::reconcile::Reconcile;
 use crate::session::{Mode, Session};
 use crate::store::{Committed, Quarantined, Series, SeriesAudit, Settings, Store, StoreError};
@@ -30,6 +30,7 @@ use crate::time::Now;
 use crate::wire::Style;
 use crate::wire::message::{FromDevice, Hello, PULL_WINDOW_BYTES, Role};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Events kept for an owner who does not ask; then one `Refresh` stands for all.
 const EVENTS_MAX: usize = 4096;
@@ -90,11 +91,27 @@ impl Engine {
         self.store.device()
     }
 
-    /// Does all of `edits` or none. When it returns, the outcome would survive a power cut.
+    /// Does all of `edits` or none. When it returns, the outcome would survive a power cut. Comptoir's own collections are
+    /// not edited this way.
     pub fn commit(&mut self, edits: &[(RecordId, FieldEdit)], now: Now) -> Result<Committed, StoreError> {
+        if let Some((record, _)) = edits.iter().find(|(record, _)| record.collection.is_reserved()) {
+            return Err(StoreError::Reserved { record: record.clone() });
+        }
         let committed = self.store.commit_local(edits, now.wall)?;
         self.tell_changed(&committed.changed);
         Ok(committed)
+    }
+
+    /// Sets a collection's schema, given as the fields of its record, on every device; setting the same changes nothing.
+    pub fn set_schema(&mut self, collection: &Collection, given: &Fields, now: Now) -> Result<Committed, StoreError> {
+        let committed = self.store.set_schema(collection, given, now.wall)?;
+        self.tell_changed(&committed.changed);
+        Ok(committed)
+    }
+
+    /// A collection's schema; the default one where none was set.
+    pub fn schema(&self, collection: &Collection) -> Arc<Schema> {
+        self.store.schema(collection)
     }
 
     /// A record, deleted ones too; `None` when there never was one.
@@ -318,6 +335,9 @@ impl Engine {
 
     fn tell_changed(&mut self, records: &[RecordId]) {
         records.iter().for_each(|record| self.tell(Event::Changed(record.clone())));
+        if self.store.take_rebuilt() {
+            self.tell(Event::Refresh);
+        }
         self.tell(Event::Status);
     }
 

@@ -25,7 +25,7 @@ pub use engine::Engine;
 pub use event::{Event, State, Status};
 pub use id::{ChangeHash, Collection, DeviceId, Key, Label, RecordId, SeriesName, TransactionId, WorkspaceId};
 pub use record::document::Page;
-pub use record::{Difference, EditError, FieldEdit, Fields, Value, View};
+pub use record::{Difference, EditError, FieldEdit, Fields, Schema, SchemaError, Value, View};
 pub use session::Mode;
 pub use store::{
     Author, Committed, Conflict, History, Quarantined, Rival, Series, SeriesAudit, Settings, StoreError, Undone,

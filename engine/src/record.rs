@@ -8,11 +8,13 @@ pub mod json;
 mod layout;
 pub mod rule;
 pub mod schema;
+pub mod shape;
 pub mod view;
 
 pub use document::{Document, DocumentFault};
 pub use field::{EditError, FieldEdit};
 pub use history::{Candidate, Difference, Entry};
 pub use rule::Rule;
-pub use schema::Schema;
+pub use schema::{Schema, SchemaError};
+pub use shape::Shape;
 pub use view::{Fields, Value, View};

@@ -10,6 +10,7 @@ mod outbox;
 mod quarantine;
 mod read;
 mod reauthor;
+mod rebuild;
 mod release;
 mod remote;
 mod rows;
@@ -23,7 +24,7 @@ use crate::disk::{Disk, DiskError, txn, txn::Txn};
 use crate::id::{
     ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, TransactionId, WorkspaceId,
 };
-use crate::record::{DocumentFault, EditError, Schema};
+use crate::record::{DocumentFault, EditError, Schema, SchemaError, Shape};
 use crate::time::Timestamp;
 use crate::wire::BatchFault;
 use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
@@ -75,6 +76,20 @@ pub enum StoreError {
         record: RecordId,
         /// Why.
         error: EditError,
+    },
+    /// A schema was refused.
+    #[error("the schema of {collection} is refused: {error}")]
+    Schema {
+        /// Whose schema.
+        collection: Collection,
+        /// Why.
+        error: SchemaError,
+    },
+    /// A record of one of Comptoir's own collections, which apps do not edit.
+    #[error("{record} is Comptoir's own: take a collection whose name does not begin with _")]
+    Reserved {
+        /// Which record.
+        record: RecordId,
     },
     /// A transaction that is too large for one push.
     #[error("the transaction is over the limit of {limit_max} {limit}: split it")]
@@ -166,6 +181,9 @@ pub struct Store {
     collections: BTreeMap<Collection, CollectionRow>,
     /// Those of the collections that have one.
     schemas: BTreeMap<Collection, Arc<Schema>>,
+    /// The same, as documents use them.
+    shapes: BTreeMap<Collection, Shape>,
+    rebuilt: bool,
 }
 
 impl Store {
@@ -211,8 +229,20 @@ impl Store {
         }
         let (settings, device, actor) = (settings.settings()?, DeviceId(known.device), ActorId::ordinary(known.actor));
         let announced = known.announced;
-        let mut store = Self { disk, settings, device, actor, announced, state, collections, schemas: BTreeMap::new() };
+        let mut store = Self {
+            disk,
+            settings,
+            device,
+            actor,
+            announced,
+            state,
+            collections,
+            schemas: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+            rebuilt: false,
+        };
         store.read_schemas()?;
+        store.rebuild_stale()?;
         Ok(store)
     }
 

@@ -5,16 +5,18 @@ mod history;
 mod past;
 mod read;
 mod reauthor;
+mod resolve;
 mod write;
 
 pub use history::{HISTORY_CHANGES_MAX, Page};
 pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};
+use super::shape::Shape;
 use super::view::View;
 use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
-use automerge::Automerge;
+use automerge::{Automerge, ReadDoc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A document that is not what it should be. Foreign changes meet it only on a copy.
@@ -72,8 +74,8 @@ impl Document {
     }
 
     /// Applies admitted changes on a copy, saves it, loads it, and compares; only then are they part of the document.
-    /// `heads` are those the document must have afterwards, sorted.
-    pub fn merge(&mut self, changes: &[Change], heads: &[ChangeHash]) -> Result<(), DocumentFault> {
+    /// `heads` are those the document must have afterwards, sorted; `shape` is what it will be viewed by.
+    pub fn merge(&mut self, changes: &[Change], heads: &[ChangeHash], shape: &Shape) -> Result<(), DocumentFault> {
         let changes = changes.iter().map(|change| foreign(change.bytes())).collect::<Result<Vec<_>, _>>()?;
         let copy = self.doc.clone();
         let tried = guarded(move || {
@@ -82,7 +84,7 @@ impl Document {
             let loaded = Automerge::load(&copy.save()).map_err(|cause| cause.to_string())?;
             match sorted_heads(&loaded) == heads && sorted_heads(&copy) == heads {
                 true => {
-                    read::view(&loaded);
+                    view_of(&loaded, &loaded, shape);
                     Ok(loaded)
                 }
                 false => Err("the result has other heads than the changes give".to_owned()),
@@ -92,18 +94,19 @@ impl Document {
         Ok(())
     }
 
-    /// The document after `edits`, and the changes they made: none when nothing changed, derived ones first. `message` is
-    /// what the ordinary one carries.
+    /// The document after `edits`, which must fit `shape`, and the changes they made: none when nothing changed, derived
+    /// ones first. `message` is what the ordinary one carries.
     pub fn edit(
         self,
         actor: &ActorId,
         time_s: i64,
         message: &str,
         edits: &[FieldEdit],
+        shape: &Shape,
     ) -> Result<(Self, Vec<Change>), EditError> {
-        match edits {
-            [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields),
-            _ => write::edit(self, actor, time_s, message, edits),
+        match &*shape.fit(edits)? {
+            [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields, shape),
+            edits => write::edit(self, actor, time_s, message, edits, shape),
         }
     }
 
@@ -113,9 +116,9 @@ impl Document {
         write::left(&self.doc, change, except)
     }
 
-    /// The record as people read it.
-    pub fn view(&self) -> View {
-        read::view(&self.doc)
+    /// The record as people read it under a schema.
+    pub fn view(&self, shape: &Shape) -> View {
+        view_of(&self.doc, &self.doc, shape)
     }
 
     /// The whole history in Automerge's compressed form, after loading it again and comparing heads.
@@ -132,6 +135,11 @@ impl Document {
     pub fn changes(&self) -> Result<Vec<Change>, ChangeFault> {
         self.doc.get_changes(&[]).iter().map(|change| Change::parse(change.raw_bytes())).collect()
     }
+}
+
+/// What `at`, the document or as it was at some of its changes, shows under a schema.
+fn view_of(doc: &Automerge, at: &impl ReadDoc, shape: &Shape) -> View {
+    read::view(at, resolve::kept(doc, at, shape), shape)
 }
 
 fn sorted_heads(doc: &Automerge) -> Vec<ChangeHash> {

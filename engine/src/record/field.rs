@@ -108,6 +108,32 @@ pub enum EditError {
         /// The field.
         field: String,
     },
+    /// The value is not what the schema says.
+    #[error("the field \"{field}\" must be {expected}, not {got}: see `comptoir schema show`")]
+    Misfit {
+        /// The field.
+        field: String,
+        /// What it must be, in a schema's words.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// A record must have this field.
+    #[error("the field \"{field}\" is missing, and a record must have it ({expected}): give it a value")]
+    Missing {
+        /// The field.
+        field: String,
+        /// What it must be, in a schema's words.
+        expected: String,
+    },
+    /// A field's merge rule keeps what it holds.
+    #[error("the field \"{field}\" cannot be removed, because its merge rule is {rule}: leave it as it is")]
+    Kept {
+        /// The field.
+        field: String,
+        /// Its rule.
+        rule: String,
+    },
     /// Automerge refused.
     #[error("the record could not be changed: {cause}")]
     Document {

@@ -1,8 +1,10 @@
 //! Fields to JSON and back. Must not know documents.
 
+use super::rule::order;
 use super::view::{DEPTH_MAX, Fields, Value};
 use base64::Engine as _;
 use serde_json::{Map, Number, Value as Json};
+use std::collections::BTreeSet;
 
 /// Why a JSON text is no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,4 +93,23 @@ fn json(value: &Value) -> Json {
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
         Value::Map(fields) => object(fields),
     }
+}
+
+/// A value as JSON text, the same for equal values.
+pub(super) fn text(value: &Value) -> String {
+    json(value).to_string()
+}
+
+/// The value of an element's JSON text; `None` when it is not what [`text`] writes.
+pub(super) fn element(text: &str) -> Option<Value> {
+    let found = value(serde_json::from_str(text).ok()?, 1).ok()?;
+    (self::text(&found) == text).then_some(found)
+}
+
+/// Items as the elements of a set: plain JSON values, each once, in order; `None` when one is nested too deep.
+pub(super) fn elements(items: &[Value]) -> Option<Vec<Value>> {
+    let texts: BTreeSet<String> = items.iter().map(text).collect();
+    let mut values = texts.iter().map(|text| element(text)).collect::<Option<Vec<_>>>()?;
+    values.sort_by(order);
+    Some(values)
 }

@@ -10,10 +10,17 @@
 //! | `~c/path` | a counter's increments, from a derived change |
 //! | `~u/path` | the counter's value when the field was unset |
 //! | `~l/path` | a list, from a derived change |
-//! | `~t/path` | a text, from a derived change |
+//! | `~t/path` | a text, from a derived change; it begins with the string that the field held |
+//! | `~s/path~=element` | `true` where a set has the element, as JSON text |
 //! | `~d` | when the record was deleted |
 //!
 //! Bytes begin with a tag: `0` before the user's own bytes, else a [`Kind`].
+//!
+//! A set's elements are keys, because a key that is put on one device and deleted on another stays: adding wins. Where the
+//! field is marked as a list or a set, the items of `~l/path` are elements too, so that a list becomes a set as it is,
+//! and what a device without the schema adds to the list is in the set. No path holds `~=`.
+
+use super::view::{Fields, Value};
 
 /// The key of the deletion mark.
 pub(super) const DELETED: &str = "~d";
@@ -29,6 +36,8 @@ pub(super) enum Kind {
     Text = 2,
     /// No content: a map without fields.
     EmptyMap = 3,
+    /// `~s/path~=` and `~l/path`.
+    Set = 4,
 }
 
 impl Kind {
@@ -37,6 +46,7 @@ impl Kind {
             [1] => Some(Self::List),
             [2] => Some(Self::Text),
             [3] => Some(Self::EmptyMap),
+            [4] => Some(Self::Set),
             _ => None,
         }
     }
@@ -66,6 +76,27 @@ pub(super) fn unset_key(path: &str) -> String {
     format!("~u/{path}")
 }
 
+/// What the keys of a set's elements begin with.
+pub(super) fn set_prefix(path: &str) -> String {
+    format!("~s/{path}~=")
+}
+
+/// What a view shows at a path.
+pub(super) fn value_at<'v>(fields: &'v Fields, path: &str) -> Option<&'v Value> {
+    match path.split_once('/') {
+        None => fields.get(&unescape(path)),
+        Some((name, rest)) => match fields.get(&unescape(name)) {
+            Some(Value::Map(inside)) => value_at(inside, rest),
+            _ => None,
+        },
+    }
+}
+
+/// The path of a set's element key.
+pub(super) fn set_path(key: &str) -> Option<&str> {
+    key.strip_prefix("~s/")?.split_once("~=").map(|(path, _)| path)
+}
+
 /// A name as one segment of a path.
 pub(super) fn escape(name: &str) -> String {
     match name {
@@ -90,6 +121,25 @@ pub(super) fn join(path: &str, name: &str) -> String {
     }
 }
 
+/// The path of a field given by name or as a JSON Pointer; `None` when it is a bad pointer.
+pub(super) fn path(field: &str) -> Option<String> {
+    let Some(pointer) = field.strip_prefix('/') else { return Some(escape(field)) };
+    let mut tail = pointer;
+    while let Some(at) = tail.find('~') {
+        tail = &tail[at + 1..];
+        if !tail.starts_with(['0', '1']) {
+            return None;
+        }
+    }
+    let segments: Vec<_> = pointer.split('/').map(|segment| escape(&unescape(segment))).collect();
+    Some(segments.join("/"))
+}
+
+/// How deep a path lies: 1 for a field of the record itself.
+pub(super) fn depth(path: &str) -> usize {
+    path.matches('/').count() + 1
+}
+
 /// The path behind a prefix such as `~c/`.
 pub(super) fn path_of<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
     key.strip_prefix(prefix)
@@ -109,7 +159,9 @@ pub(super) fn is_root(key: &str) -> bool {
 pub(super) fn path_in(key: &str) -> Option<&str> {
     match is_field(key) {
         true => Some(key),
-        false => ["~c/", "~u/", "~l/", "~t/"].iter().find_map(|prefix| key.strip_prefix(prefix)),
+        false => {
+            set_path(key).or_else(|| ["~c/", "~u/", "~l/", "~t/"].iter().find_map(|prefix| key.strip_prefix(prefix)))
+        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! How concurrent values of a field become one, and what a write may do to it. Must not know documents.
 
+mod order;
+
+pub(super) use order::order;
+
+use super::view::Value;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A field's merge rule. The same changes give the same value on every device, in any order of delivery.
@@ -43,6 +49,29 @@ impl Rule {
                 return good.then_some(Self::Forward(states));
             }
         })
+    }
+}
+
+impl Rule {
+    /// Whether a value, once it is there, is kept: later ones only replace it where the rule says so, and it is never
+    /// unset.
+    pub fn keeps(&self) -> bool {
+        matches!(self, Self::First | Self::Max | Self::Min | Self::Forward(_))
+    }
+
+    /// Whether a field that shows `seen` moves on to `next`. Both fit the field.
+    pub(super) fn moves(&self, seen: &Value, next: &Value) -> bool {
+        match (self, seen, next) {
+            (_, _, Value::Null) => false,
+            (_, Value::Null, _) => true,
+            (Self::Max, ..) => order(next, seen) == Ordering::Greater,
+            (Self::Min, ..) => order(next, seen) == Ordering::Less,
+            (Self::Forward(states), Value::String(seen), Value::String(next)) => {
+                let place = |state| states.iter().position(|each| each == state);
+                place(next) > place(seen)
+            }
+            _ => !self.keeps(),
+        }
     }
 }
 

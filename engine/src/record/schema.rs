@@ -11,12 +11,24 @@
 //! A nested field is named by a JSON Pointer (`/supplier/name`). An index is one text, so that concurrent definitions
 //! never mix. What this release does not know is kept in the record and has no effect here.
 
+mod check;
+mod fit;
+
+pub use check::{SchemaError, check, evolve, written};
+pub(super) use fit::name;
+
 use super::rule::Rule;
 use super::view::{Fields, Value};
 use std::collections::BTreeMap;
 
 /// The collection that holds every other collection's schema, by name.
 pub const SCHEMAS: &str = "_schemas";
+
+/// The most fields a schema names. Of a record with more, those that come first in order of name are read.
+pub const SCHEMA_FIELDS_MAX: usize = 1000;
+
+/// The most indexes a schema names, likewise.
+pub const SCHEMA_INDEXES_MAX: usize = 64;
 
 /// What a field may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,9 +118,10 @@ impl Index {
 impl Schema {
     /// What a record of `_schemas` says; what this release does not know in it has no effect.
     pub fn read(record: &Fields) -> Self {
-        let fields = named(record, "fields").map(|(name, value)| (name.clone(), read_field(value))).collect();
+        let fields = named(record, "fields").take(SCHEMA_FIELDS_MAX);
+        let fields = fields.map(|(name, value)| (name.clone(), read_field(value))).collect();
         let index = |(name, value): (&String, &Value)| Some((name.clone(), Index::parse(text(value)?)?));
-        Self { fields, indexes: named(record, "indexes").filter_map(index).collect() }
+        Self { fields, indexes: named(record, "indexes").take(SCHEMA_INDEXES_MAX).filter_map(index).collect() }
     }
 }
 
@@ -124,9 +137,10 @@ fn named<'a>(record: &'a Fields, name: &str) -> impl Iterator<Item = (&'a String
 fn read_field(value: &Value) -> Field {
     let Value::Map(says) = value else { return Field::default() };
     let (kind, implied) = says.get("type").and_then(text).and_then(FieldType::parse).unwrap_or_default();
-    let rule = says.get("rule").and_then(text).and_then(Rule::parse).unwrap_or(implied);
+    let rule = says.get("rule").and_then(text).and_then(Rule::parse).filter(|rule| rule.suits(kind));
     let required = says.get("required") == Some(&Value::Bool(true));
-    Field { kind, required, default: says.get("default").cloned(), rule }
+    let field = Field { kind, required, default: None, rule: rule.unwrap_or(implied) };
+    Field { default: says.get("default").filter(|default| field.fit(default).is_some()).cloned(), ..field }
 }
 
 fn text(value: &Value) -> Option<&str> {

@@ -57,8 +57,9 @@ impl Store {
         let fields: Fields = [("name".to_owned(), text(name)), ("device".to_owned(), text(&device))].into();
         // As an import, so that a store that was set back writes the same row again and not another under one number.
         let time_s = now.unix_ms.div_euclid(1000);
-        let Ok((document, changes)) = draft.document()?.edit(&self.actor, time_s, "", &[FieldEdit::Import(fields)])
-        else {
+        let import = [FieldEdit::Import(fields)];
+        let edited = draft.document()?.edit(&self.actor, time_s, "", &import, self.shape(&record.collection));
+        let Ok((document, changes)) = edited else {
             return Ok(self.announced.clone());
         };
         let before = row.changes.len();

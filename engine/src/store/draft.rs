@@ -99,7 +99,8 @@ impl Store {
         document: &Document,
     ) -> Result<View, StoreError> {
         draft.compact(document)?;
-        let view = document.view();
+        let shape = self.shape(&record.collection);
+        let view = document.view(shape);
         let counts = self.without(collections, record, &draft);
         counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
         *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
@@ -148,9 +149,12 @@ impl Store {
         record: &RecordId,
         draft: &Draft,
     ) -> &'a mut CollectionRow {
-        let counts = collections
-            .entry(record.collection.clone())
-            .or_insert_with(|| self.collections.get(&record.collection).cloned().unwrap_or_default());
+        let counts = collections.entry(record.collection.clone()).or_insert_with(|| {
+            match self.collections.get(&record.collection) {
+                Some(row) => row.clone(),
+                None => CollectionRow { views: self.shape(&record.collection).print(), ..CollectionRow::default() },
+            }
+        });
         if let Some((deleted, leaf)) = draft.before {
             counts.digest = Digest(counts.digest).minus(leaf).0;
             *(if deleted { &mut counts.deleted } else { &mut counts.live }) -= 1;

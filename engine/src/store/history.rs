@@ -83,7 +83,7 @@ pub struct Undone {
 impl Store {
     /// A page of a record's history. Errors: no such record.
     pub fn history(&self, record: &RecordId, page: &Page) -> Result<History, StoreError> {
-        let (entries, next) = self.opened(record)?.history(page)?;
+        let (entries, next) = self.opened(record)?.history(page, self.shape(&record.collection))?;
         let version = |entry: crate::record::Entry| {
             Ok(Version {
                 change: entry.change,
@@ -102,12 +102,12 @@ impl Store {
     /// A record as it was; `None` when there was none yet. Each change counts as made when [`Version::at`] says, an
     /// import that nothing follows always.
     pub fn view_at_time(&self, record: &RecordId, at: Timestamp) -> Result<Option<View>, StoreError> {
-        Ok(self.opened(record)?.view_at_time(at.unix_ms.div_euclid(1000))?)
+        Ok(self.opened(record)?.view_at_time(at.unix_ms.div_euclid(1000), self.shape(&record.collection))?)
     }
 
     /// A record as the author of one of its changes saw it then.
     pub fn view_at_change(&self, record: &RecordId, change: ChangeHash) -> Result<Option<View>, StoreError> {
-        Ok(self.opened(record)?.view_at_change(change)?)
+        Ok(self.opened(record)?.view_at_change(change, self.shape(&record.collection))?)
     }
 
     /// The record's change whose hash begins with these hexadecimal digits, at least four.
@@ -184,7 +184,7 @@ impl Store {
     ) -> Result<Undone, StoreError> {
         let newest = || {
             let page = Page { changes_max: 1, ..Page::default() };
-            let (entries, _) = self.opened(record)?.history(&page)?;
+            let (entries, _) = self.opened(record)?.history(&page, self.shape(&record.collection))?;
             let absent = || StoreError::Edit { record: record.clone(), error: EditError::Absent };
             entries.first().map(|entry| entry.change).ok_or_else(absent)
         };

@@ -5,7 +5,7 @@
 //! | `m` `settings` | workspace, relay, token, device name |
 //! | `m` `identity` | marker, device id, actor |
 //! | `m` `state` | cursor, counts, next numbers |
-//! | `c` collection | records, deleted records, digest |
+//! | `c` collection | records, deleted records, digest, what the views were made by |
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
 //! | `s` collection `0` key | a record's snapshot, when it is large |
 //! | `o` number | one transaction that the relay has not acknowledged |

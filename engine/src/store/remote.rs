@@ -140,7 +140,8 @@ impl Store {
         let fresh = self.open_draft(record)?;
         let base = fresh.document()?;
         let mut document = base.clone();
-        if document.merge(admitted, &draft.row.lineage.heads()).is_ok() {
+        let shape = self.shape(&record.collection);
+        if document.merge(admitted, &draft.row.lineage.heads(), shape).is_ok() {
             return Ok((Some(draft), Some(document), Vec::new()));
         }
         let (mut draft, mut document, mut broken, mut any) = (fresh, base, Vec::new(), false);
@@ -150,7 +151,7 @@ impl Store {
                 Ok(Admission::Known) => continue,
                 Ok(Admission::New) => {
                     tried.extend(change);
-                    match document.merge(std::slice::from_ref(change), &tried.row.lineage.heads()) {
+                    match document.merge(std::slice::from_ref(change), &tried.row.lineage.heads(), shape) {
                         Ok(()) => {
                             (draft, any) = (tried, true);
                             continue;

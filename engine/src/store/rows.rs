@@ -4,6 +4,7 @@ use super::{Settings, StoreError};
 use crate::codec::{Decode, Encode, Versioned};
 use crate::gate::{Lineage, Refusal};
 use crate::id::WorkspaceId;
+use crate::record::shape::Print;
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(super) struct SettingsRow {
@@ -54,6 +55,8 @@ pub(super) struct CollectionRow {
     pub(super) live: u64,
     pub(super) deleted: u64,
     pub(super) digest: [u8; 32],
+    /// By what the stored views were made.
+    pub(super) views: Print,
 }
 
 /// Stands behind the stored view in a record's row.

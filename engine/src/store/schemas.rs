@@ -1,8 +1,10 @@
 //! The schemas in force, kept beside the records they are made of. Must not know what a schema demands.
 
-use super::{Store, StoreError};
-use crate::id::{Collection, NameError, RecordId};
-use crate::record::schema::{SCHEMAS, Schema};
+use super::{Committed, Store, StoreError};
+use crate::id::{Collection, Key, NameError, RecordId};
+use crate::record::schema::{self, SCHEMAS, Schema};
+use crate::record::{FieldEdit, Fields, SchemaError, Shape};
+use crate::time::Timestamp;
 use std::sync::Arc;
 
 /// Rows read at a time.
@@ -12,6 +14,41 @@ impl Store {
     /// A collection's schema; the default one where none was set.
     pub fn schema(&self, collection: &Collection) -> Arc<Schema> {
         self.schemas.get(collection).cloned().unwrap_or_default()
+    }
+
+    /// Sets a collection's schema, given as the fields of its record. Setting what is in force changes nothing. Refuses
+    /// what is not known or does not fit together and, where there are records, what an older app could not go on
+    /// under: see [`SchemaError`]. What a newer release says about a field that `given` names is kept.
+    pub fn set_schema(
+        &mut self,
+        collection: &Collection,
+        given: &Fields,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
+        let record = RecordId { collection: Collection::new(SCHEMAS)?, key: Key::new(collection.as_str())? };
+        if collection.is_reserved() {
+            return Err(StoreError::Reserved { record });
+        }
+        let refuse = |error: SchemaError| StoreError::Schema { collection: collection.clone(), error };
+        let next = schema::check(given).map_err(refuse)?;
+        if self.collections.get(collection).is_some_and(|row| row.live + row.deleted > 0) {
+            schema::evolve(&self.schema(collection), &next).map_err(refuse)?;
+        }
+        let held = self.get(&record)?.unwrap_or_default();
+        let mut edits = vec![(record.clone(), FieldEdit::Set(schema::written(&held.fields, given)))];
+        if held.deleted {
+            edits.insert(0, (record.clone(), FieldEdit::Restore));
+        }
+        let mut committed = self.commit_local(&edits, now)?;
+        if self.get(&record)? != Some(held) {
+            committed.changed.push(record);
+        }
+        Ok(committed)
+    }
+
+    /// A collection's schema as documents use it.
+    pub(super) fn shape(&self, collection: &Collection) -> &Shape {
+        self.shapes.get(collection).unwrap_or(Shape::none())
     }
 
     /// Reads every schema.
@@ -28,11 +65,14 @@ impl Store {
         }
     }
 
-    /// Reads those schemas again that a commit of `changed` has touched.
+    /// Reads those schemas again that a commit of `changed` has touched, and makes the views again that they change.
     pub(super) fn refresh_schemas(&mut self, changed: &[RecordId]) -> Result<(), StoreError> {
         for record in changed.iter().filter(|record| record.collection.as_str() == SCHEMAS) {
             let view = self.get(record)?.filter(|view| !view.deleted);
+            let Ok(collection) = Collection::new(record.key.as_str()) else { continue };
+            let before = self.shape(&collection).clone();
             self.keep_schema(record.key.as_str(), view.map(|view| Schema::read(&view.fields)));
+            self.rebuild(&collection, Some(&before))?;
         }
         Ok(())
     }
@@ -41,9 +81,12 @@ impl Store {
     fn keep_schema(&mut self, name: &str, schema: Option<Schema>) {
         let collection: Result<Collection, NameError> = Collection::new(name);
         let Some(collection) = collection.ok().filter(|name| !name.is_reserved()) else { return };
-        match schema {
-            Some(schema) => self.schemas.insert(collection, Arc::new(schema)),
-            None => self.schemas.remove(&collection),
+        let Some(schema) = schema else {
+            self.schemas.remove(&collection);
+            self.shapes.remove(&collection);
+            return;
         };
+        self.shapes.insert(collection.clone(), Shape::from(&schema));
+        self.schemas.insert(collection, Arc::new(schema));
     }
 }

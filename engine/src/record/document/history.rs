@@ -1,11 +1,12 @@
 //! A document's changes in the order people read them, and the record as it was. Must not know device names or storage.
 
 use super::past::Past;
-use super::{Document, DocumentFault, guarded, read};
+use super::{Document, DocumentFault, guarded, read, view_of};
 use crate::change::message::Message;
 use crate::id::{ActorId, ChangeHash, TransactionId};
 use crate::record::history::{Difference, Entry, differences, pointer, weight};
 use crate::record::layout;
+use crate::record::shape::Shape;
 use crate::record::view::View;
 use automerge::{Automerge, ReadDoc};
 use std::collections::{BTreeMap, BinaryHeap};
@@ -136,7 +137,7 @@ fn is_planted(doc: &Automerge, hash: automerge::ChangeHash, deps: usize, max_op:
 
 impl Document {
     /// A page of the record's history, newest first, and the change to ask on from; `None` at the end.
-    pub fn history(&self, page: &Page) -> Result<(Vec<Entry>, Option<ChangeHash>), DocumentFault> {
+    pub fn history(&self, page: &Page, shape: &Shape) -> Result<(Vec<Entry>, Option<ChangeHash>), DocumentFault> {
         self.reading(|doc| {
             let timeline = Timeline::new(doc);
             let order = timeline.newest_first();
@@ -152,7 +153,7 @@ impl Document {
                 }
                 looked_at += 1;
                 last = Some(node.hash);
-                let entry = views.entry(doc, &timeline, node);
+                let entry = views.entry(doc, &timeline, node, shape);
                 if page.field.as_ref().is_none_or(|field| entry.fields.keys().any(|name| is_in(name, field))) {
                     bytes += entry.fields.values().map(weigh).sum::<usize>();
                     entries.push(entry);
@@ -163,22 +164,22 @@ impl Document {
     }
 
     /// The record as it was at a time, in seconds since the Unix epoch; `None` when there was none yet.
-    pub fn view_at_time(&self, time_s: i64) -> Result<Option<View>, DocumentFault> {
+    pub fn view_at_time(&self, time_s: i64, shape: &Shape) -> Result<Option<View>, DocumentFault> {
         self.reading(|doc| {
             let timeline = Timeline::new(doc);
             let heads = timeline.heads_at(time_s);
             let planted =
                 |head: &automerge::ChangeHash| timeline.0.iter().any(|node| node.planted && node.hash.0 == head.0);
-            (!heads.iter().all(planted)).then(|| read::view(&Past { doc, heads }))
+            (!heads.iter().all(planted)).then(|| view_of(doc, &Past { doc, heads }, shape))
         })
     }
 
     /// The record as the author of a change saw it then; `None` when the record has no such change.
-    pub fn view_at_change(&self, change: ChangeHash) -> Result<Option<View>, DocumentFault> {
+    pub fn view_at_change(&self, change: ChangeHash, shape: &Shape) -> Result<Option<View>, DocumentFault> {
         let hash = automerge::ChangeHash(change.0);
         self.reading(|doc| {
             let known = doc.get_change_by_hash(&hash).is_some();
-            known.then(|| read::view(&Past { doc, heads: vec![hash] }))
+            known.then(|| view_of(doc, &Past { doc, heads: vec![hash] }, shape))
         })
     }
 
@@ -215,15 +216,15 @@ impl Document {
 struct Views(Option<(Vec<automerge::ChangeHash>, View)>);
 
 impl Views {
-    fn entry(&mut self, doc: &Automerge, timeline: &Timeline, node: &Node) -> Entry {
+    fn entry(&mut self, doc: &Automerge, timeline: &Timeline, node: &Node, shape: &Shape) -> Entry {
         let (own, seen) = (vec![automerge::ChangeHash(node.hash.0)], timeline.seen(node));
         let after = match self.0.take() {
             Some((heads, view)) if heads == own => view,
-            _ => read::view(&Past { doc, heads: own }),
+            _ => view_of(doc, &Past { doc, heads: own }, shape),
         };
         let before = match seen.is_empty() {
             true => View::default(),
-            false => read::view(&Past { doc, heads: seen.clone() }),
+            false => view_of(doc, &Past { doc, heads: seen.clone() }, shape),
         };
         let entry = Entry {
             change: node.hash,

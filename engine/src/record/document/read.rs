@@ -1,7 +1,11 @@
 //! From a document's root map to a view. Total: whatever the map holds, there is one view of it, the same on every
 //! device. Must not change anything.
 
+use super::resolve::Kept;
+use crate::record::json;
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
+use crate::record::rule::Rule;
+use crate::record::shape::Shape;
 use crate::record::view::{DEPTH_MAX, Fields, VIEW_BYTES_MAX, Value, View};
 use crate::time::Timestamp;
 use automerge::{ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
@@ -26,6 +30,21 @@ pub(super) enum Scalar {
 /// All root keys, in order.
 pub(super) type Slots = BTreeMap<String, Slot>;
 
+/// A document as reading and writing see it.
+#[derive(Clone)]
+pub(super) struct Seen<'s> {
+    pub(super) slots: Slots,
+    pub(super) shape: &'s Shape,
+    pub(super) kept: Kept,
+}
+
+impl Seen<'static> {
+    /// As it is without a schema.
+    pub(super) fn plain(doc: &impl ReadDoc) -> Self {
+        Self { slots: slots(doc), shape: Shape::none(), kept: Kept::new() }
+    }
+}
+
 /// What there is still room for in a view, in bytes. Once something did not fit, nothing does.
 struct Room(Cell<usize>);
 
@@ -49,6 +68,16 @@ impl Room {
             _ => self.take(0),
         }
     }
+
+    /// A value with all that is in it.
+    fn take_all(&self, value: &Value) -> bool {
+        let inside = match value {
+            Value::List(items) => items.iter().all(|item| self.take_all(item)),
+            Value::Map(fields) => fields.iter().all(|(name, item)| self.take(name.len()) && self.take_all(item)),
+            _ => true,
+        };
+        inside && (self.take_value(value) && (!matches!(value, Value::List(_) | Value::Map(_)) || self.take(0)))
+    }
 }
 
 pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
@@ -59,18 +88,20 @@ pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
     doc.map_range(ROOT, ..).map(|item| (item.key.clone().into_owned(), slot(item))).collect()
 }
 
-pub(super) fn view(doc: &impl ReadDoc) -> View {
-    let slots = slots(doc);
+pub(super) fn view(doc: &impl ReadDoc, kept: Kept, shape: &Shape) -> View {
+    let seen = Seen { slots: slots(doc), shape, kept };
+    let slots = &seen.slots;
     let room = Room::new();
     let mut fields = Fields::new();
     let counters = slots.keys().filter_map(|key| layout::path_of(key, "~c/"));
+    let sets = slots.keys().filter_map(|key| layout::set_path(key));
     let plain = slots.keys().filter(|key| layout::is_field(key)).map(String::as_str);
-    let mut paths: Vec<&str> = plain.chain(counters).collect();
+    let mut paths: Vec<&str> = plain.chain(counters).chain(sets).collect();
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
         let fits = path.split('/').all(|name| room.take(name.len()));
-        if let Some(value) = field_within(doc, &slots, path, &room).filter(|value| fits && room.take_value(value)) {
+        if let Some(value) = field_within(doc, &seen, path, &room).filter(|value| fits && room.take_value(value)) {
             place(&mut fields, path, value);
         }
     }
@@ -78,24 +109,31 @@ pub(super) fn view(doc: &impl ReadDoc) -> View {
 }
 
 /// The value at a path, without what lies in its children.
-pub(super) fn field(doc: &impl ReadDoc, slots: &Slots, path: &str) -> Option<Value> {
-    field_within(doc, slots, path, &Room::new())
+pub(super) fn field(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str) -> Option<Value> {
+    field_within(doc, seen, path, &Room::new())
 }
 
-fn field_within(doc: &impl ReadDoc, slots: &Slots, path: &str, room: &Room) -> Option<Value> {
+fn field_within(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
+    stored(doc, seen, path, room).map(|value| seen.shape.shown(path, value))
+}
+
+fn stored(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
+    let slots = &seen.slots;
     let plain = match slots.get(path) {
-        Some(Slot::Scalar(Scalar::Plain(value))) => Some(value.clone()),
-        Some(Slot::Scalar(Scalar::Increments(number))) => Some(Value::Int(*number)),
-        Some(Slot::Scalar(Scalar::Mark(Kind::EmptyMap))) => Some(Value::Map(Fields::new())),
+        Some(Slot::Scalar(_)) if seen.kept.contains_key(path) => seen.kept.get(path).cloned(),
+        _ if is_set(seen, path) => match set_items(doc, seen, path, room) {
+            None => plain(slots, path),
+            items => items,
+        },
         Some(Slot::Scalar(Scalar::Mark(Kind::List))) => Some(match object(slots, Root::List, path) {
-            Some(list) => Value::List(items(doc, list, depth_in(path), room)),
+            Some(list) => Value::List(items(doc, list, layout::depth(path), room)),
             None => Value::List(Vec::new()),
         }),
         Some(Slot::Scalar(Scalar::Mark(Kind::Text))) => {
             let text = object(slots, Root::Text, path).and_then(|text| doc.text(text).ok());
             Some(Value::Text(text.unwrap_or_default()))
         }
-        Some(Slot::Object(..)) | None => None,
+        _ => plain(slots, path),
     };
     let Some(increments) = increments(slots, path) else { return plain };
     match plain {
@@ -106,6 +144,61 @@ fn field_within(doc: &impl ReadDoc, slots: &Slots, path: &str, room: &Room) -> O
             other => other,
         }),
     }
+}
+
+/// What a field holds that needs no object.
+fn plain(slots: &Slots, path: &str) -> Option<Value> {
+    match slots.get(path) {
+        Some(Slot::Scalar(Scalar::Plain(value))) => Some(value.clone()),
+        Some(Slot::Scalar(Scalar::Increments(number))) => Some(Value::Int(*number)),
+        Some(Slot::Scalar(Scalar::Mark(Kind::EmptyMap))) => Some(Value::Map(Fields::new())),
+        _ => None,
+    }
+}
+
+/// Whether the field at a path is read and written as a set: by its rule, or because it is one.
+pub(super) fn is_set(seen: &Seen<'_>, path: &str) -> bool {
+    match seen.slots.get(path) {
+        Some(Slot::Scalar(Scalar::Mark(Kind::Set))) => true,
+        _ if *seen.shape.rule(path) == Rule::Set => true,
+        None | Some(Slot::Scalar(Scalar::Mark(Kind::List))) => elements(&seen.slots, path).next().is_some(),
+        Some(_) => false,
+    }
+}
+
+/// The keys of a set's elements, with each element's JSON text.
+pub(super) fn elements<'s>(slots: &'s Slots, path: &str) -> impl Iterator<Item = (&'s String, &'s str)> {
+    let prefix = layout::set_prefix(path);
+    let from = slots.range(prefix.clone()..).map(|(key, _)| key);
+    from.map_while(move |key| Some((key, key.strip_prefix(&prefix)?)))
+}
+
+/// Whether the field at a path is marked as a list or a set, on one device at least.
+pub(super) fn is_listed(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str) -> bool {
+    let lists = |mark: &Scalar| matches!(mark, Scalar::Mark(Kind::List | Kind::Set));
+    match seen.slots.get(path) {
+        None => false,
+        Some(Slot::Scalar(mark)) if lists(mark) => true,
+        Some(_) => doc.get_all(ROOT, path).unwrap_or_default().iter().any(|(value, _)| match value {
+            automerge::Value::Scalar(value) => lists(&scalar(&value.as_ref().clone().into())),
+            automerge::Value::Object(_) => false,
+        }),
+    }
+}
+
+/// A set's elements, in order; `None` when there is no set.
+fn set_items(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
+    let listed = is_listed(doc, seen, path);
+    let mut all: Vec<_> = elements(&seen.slots, path).filter_map(|(_, text)| json::element(text)).collect();
+    if !listed && all.is_empty() {
+        return None;
+    }
+    if let Some(list) = object(&seen.slots, Root::List, path).filter(|_| listed) {
+        let items = items(doc, list, layout::depth(path), &Room::new()).into_iter();
+        all.extend(items.filter_map(|item| json::element(&json::text(&item))));
+    }
+    let all = json::elements(&all).unwrap_or_default();
+    Some(Value::List(all.into_iter().take_while(|item| room.take_all(item)).collect()))
 }
 
 /// What a field shows that holds `base` and to whose counter `increments` were added.
@@ -177,12 +270,7 @@ pub(super) fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {
 
 /// A list's items.
 pub(super) fn list(doc: &impl ReadDoc, list: &ObjId, path: &str) -> Vec<Value> {
-    items(doc, list, depth_in(path), &Room::new())
-}
-
-/// How deep what a field holds lies.
-pub(super) fn depth_in(path: &str) -> usize {
-    path.matches('/').count() + 1
+    items(doc, list, layout::depth(path), &Room::new())
 }
 
 fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize, room: &Room) -> Vec<Value> {

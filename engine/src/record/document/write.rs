@@ -1,18 +1,22 @@
 //! From edits to changes. Must not know how a view is put together.
 
 mod list;
+mod plant;
+mod set;
 mod undo;
 
 use super::Document;
 use super::conflict;
-use super::read::{self, Scalar, Slot, Slots};
-use crate::change::{Change, ChangeFault, DEPS_MAX, Parts};
-use crate::id::{ACTOR_BYTES, ActorId, DERIVED_ACTOR_BYTES};
+use super::read::{self, Scalar, Seen, Slot};
+use super::resolve::{self, Kept};
+use crate::change::{Change, ChangeFault};
+use crate::id::{ActorId, DERIVED_ACTOR_BYTES};
 use crate::record::field::{EditError, FieldEdit, kind};
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
+use crate::record::shape::Shape;
 use crate::record::view::{DEPTH_MAX, Fields, Value};
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
+use automerge::{AutomergeError, ObjId, ROOT, ReadDoc, ScalarValue};
 use std::collections::BTreeSet;
 use undo::Deeds;
 
@@ -30,18 +34,21 @@ pub(super) fn edit(
     time_s: i64,
     message: &str,
     edits: &[FieldEdit],
+    shape: &Shape,
 ) -> Result<(Document, Vec<Change>), EditError> {
     let fresh = document.doc.is_empty();
     let deeds = undo::deeds(&document.doc, edits)?;
-    let mut changes = plant(&mut document, edits)?;
-    changes.extend(join(&mut document)?);
+    let kept = resolve::kept(&document.doc, &document.doc, shape);
+    let had: BTreeSet<&str> = present(&document.doc, &kept, shape);
+    let mut changes = plant::plant(&mut document, edits, shape, &kept)?;
+    changes.extend(plant::join(&mut document)?);
     document.doc.set_actor(actor.as_bytes().into());
     let mut tx = document.doc.transaction();
-    for edit in edits {
-        if let Err(error) = step(&mut tx, &deeds, edit) {
-            tx.rollback();
-            return Err(error);
-        }
+    let done = edits.iter().try_for_each(|edit| step(&mut tx, &deeds, edit, shape, &kept));
+    let done = done.and_then(|()| if fresh { fill(&mut tx, shape, &kept) } else { Ok(()) });
+    if let Err(error) = done.and_then(|()| check_required(&tx, shape, &kept, fresh, &had)) {
+        tx.rollback();
+        return Err(error);
     }
     if fresh && matches!(edits, [FieldEdit::Set(_)]) {
         begin(&mut tx)?;
@@ -52,23 +59,78 @@ pub(super) fn edit(
     }
     let options = CommitOptions::default().with_time(time_s);
     tx.commit_with(if message.is_empty() { options } else { options.with_message(message) });
-    changes.push(last_change(&document.doc)?);
+    changes.push(plant::last_change(&document.doc)?);
     Ok((document, changes))
 }
 
 /// One derived change with all fields, so that the same row imported on two devices is one change.
-pub(super) fn import(mut document: Document, fields: &Fields) -> Result<(Document, Vec<Change>), EditError> {
-    let edits = [FieldEdit::Set(fields.clone())];
-    let mut changes = plant(&mut document, &edits)?;
-    changes.extend(join(&mut document)?);
+pub(super) fn import(
+    mut document: Document,
+    fields: &Fields,
+    shape: &Shape,
+) -> Result<(Document, Vec<Change>), EditError> {
+    let (edits, kept) = ([FieldEdit::Set(fields.clone())], Kept::new());
+    let mut changes = plant::plant(&mut document, &edits, shape, &kept)?;
+    changes.extend(plant::join(&mut document)?);
     let mut scratch = document.clone();
     scratch.doc.set_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
     let mut tx = scratch.doc.transaction();
-    step(&mut tx, &Deeds::new(), &edits[0])?;
+    step(&mut tx, &Deeds::new(), &edits[0], shape, &kept)?;
+    fill(&mut tx, shape, &kept)?;
+    check_required(&tx, shape, &kept, true, &BTreeSet::new())?;
     begin(&mut tx)?;
     tx.commit_with(CommitOptions::default().with_time(0));
-    changes.push(derive(&mut document, last_change(&scratch.doc)?)?);
+    changes.push(plant::derive(&mut document, plant::last_change(&scratch.doc)?)?);
     Ok((document, changes))
+}
+
+/// Gives a new record the defaults of what it was not given.
+fn fill(tx: &mut Transaction<'_>, shape: &Shape, kept: &Kept) -> Result<(), EditError> {
+    let mut defaults = shape.defaults().peekable();
+    if defaults.peek().is_none() {
+        return Ok(());
+    }
+    let seen = look(tx, shape, kept);
+    for (path, value) in defaults {
+        let above = path.match_indices('/').any(|(at, _)| read::field(tx, &seen, &path[..at]).is_some());
+        let there = read::field(tx, &seen, path).is_some() || !children(&seen, path).is_empty();
+        if !above && !there {
+            set(tx, &seen, path, &value)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a transaction sees.
+fn look<'s>(tx: &Transaction<'_>, shape: &'s Shape, kept: &Kept) -> Seen<'s> {
+    Seen { slots: read::slots(tx), shape, kept: resolve::kept_since(kept, tx, shape) }
+}
+
+/// Those of the required fields that hold something.
+fn present<'s>(doc: &impl ReadDoc, kept: &Kept, shape: &'s Shape) -> BTreeSet<&'s str> {
+    let mut required = shape.required().peekable();
+    if required.peek().is_none() {
+        return BTreeSet::new();
+    }
+    let seen = Seen { slots: read::slots(doc), shape, kept: resolve::kept_since(kept, doc, shape) };
+    let holds = |path: &&str| {
+        let value = read::field(doc, &seen, path);
+        value.is_some_and(|value| value != Value::Null) || !children(&seen, path).is_empty()
+    };
+    required.filter(holds).collect()
+}
+
+/// A new record has all that is required, another one all that it had.
+fn check_required(
+    tx: &Transaction<'_>,
+    shape: &Shape,
+    kept: &Kept,
+    fresh: bool,
+    had: &BTreeSet<&str>,
+) -> Result<(), EditError> {
+    let has = present(tx, kept, shape);
+    let lost = |path: &&str| !has.contains(path) && (fresh || had.contains(path));
+    shape.required().find(lost).map_or(Ok(()), |path| Err(shape.missing(path)))
 }
 
 /// A record without fields exists by the undoing of a deletion that never was.
@@ -80,156 +142,71 @@ fn begin(tx: &mut Transaction<'_>) -> Result<(), EditError> {
     Ok(())
 }
 
-fn last_change(doc: &Automerge) -> Result<Change, EditError> {
-    let change = doc.get_last_local_change().ok_or(EditError::Absent)?;
-    Change::parse(change.raw_bytes()).map_err(EditError::TooLarge)
-}
-
-/// Makes a change the derived one of its content and applies that.
-fn derive(document: &mut Document, change: Change) -> Result<Change, EditError> {
-    let change = Change::derive(&document.id, change.parts().clone()).map_err(EditError::TooLarge)?;
-    let own = super::foreign(change.bytes()).map_err(|cause| EditError::Document { cause: cause.to_string() })?;
-    document.doc.apply_changes([own])?;
-    Ok(change)
-}
-
-/// Makes the counters, lists and texts that `edits` need and the document lacks, each by a derived change.
-fn plant(document: &mut Document, edits: &[FieldEdit]) -> Result<Vec<Change>, EditError> {
-    let mut roots = BTreeSet::new();
-    for edit in edits {
-        match edit {
-            FieldEdit::Increment { field, .. } => {
-                roots.insert((Root::Counter, path(field)?));
-            }
-            FieldEdit::Set(fields) | FieldEdit::Import(fields) => roots_of("", fields, 0, &mut roots)?,
-            FieldEdit::Unset { .. }
-            | FieldEdit::Number { .. }
-            | FieldEdit::Delete
-            | FieldEdit::Restore
-            | FieldEdit::Choose { .. }
-            | FieldEdit::Undo { .. } => {}
-        }
-    }
-    let mut changes = Vec::new();
-    for (root, path) in roots {
-        let key = root.key(&path);
-        if document.doc.get(ROOT, key.as_str())?.is_some() {
-            continue;
-        }
-        let mut scratch = Automerge::new().with_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
-        let mut tx = scratch.transaction();
-        match root {
-            Root::Counter => tx.put(ROOT, key.as_str(), ScalarValue::counter(0))?,
-            Root::List => tx.put_object(ROOT, key.as_str(), ObjType::List).map(drop)?,
-            Root::Text => tx.put_object(ROOT, key.as_str(), ObjType::Text).map(drop)?,
-        }
-        tx.commit_with(CommitOptions::default().with_time(0));
-        changes.push(derive(document, last_change(&scratch)?)?);
-    }
-    Ok(changes)
-}
-
-/// Brings the heads down to what one change may follow, by derived changes without ops: else a record that hundreds of
-/// devices edited at once could not be edited again.
-fn join(document: &mut Document) -> Result<Vec<Change>, EditError> {
-    let mut changes = Vec::new();
-    loop {
-        let mut deps = super::sorted_heads(&document.doc);
-        if deps.len() <= DEPS_MAX {
-            return Ok(changes);
-        }
-        deps.truncate(DEPS_MAX);
-        let heads = deps.iter().filter_map(|dep| document.doc.get_change_by_hash(&automerge::ChangeHash(dep.0)));
-        let parts = Parts {
-            start_op: heads.map(|head| head.max_op()).max().unwrap_or(0) + 1,
-            deps,
-            actor: ActorId::ordinary([0; ACTOR_BYTES]),
-            seq: 1,
-            time_s: 0,
-            message: String::new(),
-            other_actors: Vec::new(),
-            columns: vec![0],
-        };
-        changes.push(derive(document, Change::build(parts)?)?);
-    }
-}
-
-fn roots_of(path: &str, fields: &Fields, depth: usize, roots: &mut BTreeSet<(Root, String)>) -> Result<(), EditError> {
-    for (name, value) in fields {
-        let path = layout::join(path, name);
-        match value {
-            _ if depth >= DEPTH_MAX => return Err(EditError::TooDeep),
-            Value::Map(fields) => roots_of(&path, fields, depth + 1, roots)?,
-            Value::List(_) => drop(roots.insert((Root::List, path))),
-            Value::Text(_) => drop(roots.insert((Root::Text, path))),
-            Value::Counter(_) => drop(roots.insert((Root::Counter, path))),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// The path of a field given by name or as a JSON Pointer.
 pub(super) fn path(field: &str) -> Result<String, EditError> {
-    let Some(pointer) = field.strip_prefix('/') else { return Ok(layout::escape(field)) };
-    if pointer.split('/').count() > DEPTH_MAX {
+    if field.strip_prefix('/').is_some_and(|pointer| pointer.split('/').count() > DEPTH_MAX) {
         return Err(EditError::TooDeep);
     }
-    let mut tail = pointer;
-    while let Some(at) = tail.find('~') {
-        tail = &tail[at + 1..];
-        if !tail.starts_with(['0', '1']) {
-            return Err(EditError::BadField { field: field.to_owned() });
-        }
-    }
-    let segments: Vec<_> = pointer.split('/').map(|segment| layout::escape(&layout::unescape(segment))).collect();
-    Ok(segments.join("/"))
+    layout::path(field).ok_or_else(|| EditError::BadField { field: field.to_owned() })
 }
 
-fn step(tx: &mut Transaction<'_>, deeds: &Deeds, edit: &FieldEdit) -> Result<(), EditError> {
-    let slots = read::slots(tx);
-    let deleted = slots.contains_key(DELETED);
+fn step(
+    tx: &mut Transaction<'_>,
+    deeds: &Deeds,
+    edit: &FieldEdit,
+    shape: &Shape,
+    kept: &Kept,
+) -> Result<(), EditError> {
+    let seen = look(tx, shape, kept);
+    let deleted = seen.slots.contains_key(DELETED);
     if deleted && !matches!(edit, FieldEdit::Delete | FieldEdit::Restore | FieldEdit::Undo { .. }) {
         return Err(EditError::Deleted);
     }
     match edit {
-        FieldEdit::Set(fields) => set_fields(tx, &slots, fields, true),
-        FieldEdit::Import(fields) => set_fields(tx, &slots, fields, false),
-        FieldEdit::Increment { field, by } => increment(tx, &slots, field, *by),
-        FieldEdit::Unset { field } => unset(tx, &slots, &path(field)?),
+        FieldEdit::Set(fields) => set_fields(tx, &seen, fields, true),
+        FieldEdit::Import(fields) => set_fields(tx, &seen, fields, false),
+        FieldEdit::Increment { field, by } => increment(tx, &seen, field, *by),
+        FieldEdit::Unset { field } => unset(tx, &seen, &path(field)?),
         // The store has put the number in its place.
         FieldEdit::Number { field, .. } => Err(EditError::BadField { field: field.clone() }),
         FieldEdit::Delete if deleted => Ok(()),
         FieldEdit::Delete => Ok(tx.put(ROOT, DELETED, true)?),
         FieldEdit::Restore if deleted => Ok(tx.delete(ROOT, DELETED)?),
         FieldEdit::Restore => Ok(()),
-        FieldEdit::Choose { field, change } => conflict::choose(tx, &slots, field, *change),
+        FieldEdit::Choose { field, change } => conflict::choose(tx, field, *change),
         FieldEdit::Undo { change, except } => undo::take_back(tx, deeds, *change, except),
     }
 }
 
-fn set_fields(tx: &mut Transaction<'_>, slots: &Slots, fields: &Fields, counters: bool) -> Result<(), EditError> {
+fn set_fields(tx: &mut Transaction<'_>, seen: &Seen<'_>, fields: &Fields, counters: bool) -> Result<(), EditError> {
     for (name, value) in fields {
         let path = layout::join("", name);
-        match read::field(tx, slots, &path) {
+        match read::field(tx, seen, &path) {
             Some(Value::Counter(_)) if !counters => {}
-            _ => set(tx, slots, &path, value)?,
+            _ => set(tx, seen, &path, value)?,
         }
     }
     Ok(())
 }
 
-fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Result<(), EditError> {
-    let seen = read::field(tx, slots, path);
-    match value {
-        Value::Map(fields) if !fields.is_empty() => return set_map(tx, slots, path, fields),
-        Value::Float(float) if !float.is_finite() => return Err(EditError::NotFinite { field: path.to_owned() }),
-        _ => clear_children(tx, slots, path)?,
+fn set(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str, value: &Value) -> Result<(), EditError> {
+    let slots = &seen.slots;
+    let shows = read::field(tx, seen, path);
+    if is_same(seen, path, shows.as_ref(), value) {
+        return Ok(());
     }
-    match (value, seen) {
+    match value {
+        Value::Map(fields) if !fields.is_empty() => return set_map(tx, seen, path, fields),
+        Value::Float(float) if !float.is_finite() => return Err(EditError::NotFinite { field: path.to_owned() }),
+        _ => clear_children(tx, seen, path)?,
+    }
+    if !matches!(value, Value::List(_)) {
+        set::clear(tx, seen, path)?;
+    }
+    match (value, shows) {
         (Value::Int(to) | Value::Counter(to), Some(Value::Counter(from))) => add(tx, path, path, from, *to),
-        (Value::Counter(to), seen) => {
-            let from = match seen {
+        (Value::Counter(to), shows) => {
+            let from = match shows {
                 Some(Value::Int(from)) => from,
                 None => 0,
                 Some(_) => {
@@ -239,6 +216,7 @@ fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Re
             };
             add(tx, path, path, from, *to)
         }
+        (Value::List(items), _) if read::is_set(seen, path) => set::set(tx, seen, path, items),
         (Value::List(items), _) => list::set(tx, slots, path, items),
         (Value::Text(text), _) => {
             mark(tx, slots, path, Kind::Text)?;
@@ -254,7 +232,7 @@ fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Re
             let mut value = base(wanted, increments);
             // A fraction or an extreme may not come out as it was.
             if read::shown(value.clone(), increments) != *wanted {
-                forget_increments(tx, slots, path)?;
+                forget_increments(tx, seen, path)?;
                 value = wanted.clone();
             }
             match slots.get(path) {
@@ -263,6 +241,13 @@ fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Re
             }
         }
     }
+}
+
+/// Whether setting a value changes nothing, because it is there or because the field's rule keeps what is there.
+fn is_same(seen: &Seen<'_>, path: &str, shows: Option<&Value>, value: &Value) -> bool {
+    let (Some(field), Some(shows)) = (seen.shape.field(path), shows) else { return false };
+    let kept = field.rule.keeps() && field.fit(shows).is_some() && !field.rule.moves(shows, value);
+    kept || (shows == value && children(seen, path).is_empty())
 }
 
 /// The number that shows as `value` once what was added to the field's counter is added to it.
@@ -274,69 +259,81 @@ fn base(value: &Value, increments: i64) -> Value {
     }
 }
 
-fn set_map(tx: &mut Transaction<'_>, slots: &Slots, path: &str, fields: &Fields) -> Result<(), EditError> {
-    if slots.contains_key(path) {
+fn set_map(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str, fields: &Fields) -> Result<(), EditError> {
+    if seen.slots.contains_key(path) {
         tx.delete(ROOT, path)?;
     }
-    for child in children(slots, path) {
+    set::clear(tx, seen, path)?;
+    for child in children(seen, path) {
         let segment = child[path.len() + 1..].split('/').next().unwrap_or_default();
-        if !fields.contains_key(&layout::unescape(segment)) {
-            unset_one(tx, slots, &child)?;
+        if !fields.contains_key(&layout::unescape(segment)) && !is_kept(tx, seen, &child) {
+            unset_one(tx, seen, &child)?;
         }
     }
-    fields.iter().try_for_each(|(name, value)| set(tx, slots, &layout::join(path, name), value))
+    fields.iter().try_for_each(|(name, value)| set(tx, seen, &layout::join(path, name), value))
 }
 
-/// The paths below a path, fields and counters.
-pub(super) fn children(slots: &Slots, path: &str) -> BTreeSet<String> {
+/// Whether the field at a path holds something that its rule keeps.
+fn is_kept(tx: &Transaction<'_>, seen: &Seen<'_>, path: &str) -> bool {
+    seen.shape.rule(path).keeps() && read::field(tx, seen, path).is_some_and(|value| value != Value::Null)
+}
+
+/// The paths below a path: fields, counters and sets.
+pub(super) fn children(seen: &Seen<'_>, path: &str) -> BTreeSet<String> {
+    let slots = &seen.slots;
     let fields = slots.keys().filter(|key| layout::is_field(key)).map(String::as_str);
     let counters = slots.keys().filter_map(|key| layout::path_of(key, "~c/"));
     let below = |key: &&str| key.len() > path.len() && key.starts_with(path) && key[path.len()..].starts_with('/');
-    fields.chain(counters).filter(below).map(str::to_owned).collect()
+    let sets = slots.keys().filter_map(|key| layout::set_path(key));
+    fields.chain(counters).chain(sets).filter(below).map(str::to_owned).collect()
 }
 
-pub(super) fn clear_children(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
-    children(slots, path).iter().try_for_each(|child| unset_one(tx, slots, child))
+pub(super) fn clear_children(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
+    children(seen, path).iter().try_for_each(|child| unset_one(tx, seen, child))
 }
 
-fn unset(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
-    clear_children(tx, slots, path)?;
-    unset_one(tx, slots, path)
+fn unset(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
+    clear_children(tx, seen, path)?;
+    unset_one(tx, seen, path)
 }
 
-fn unset_one(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
-    if slots.contains_key(path) {
+fn unset_one(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
+    if is_kept(tx, seen, path) {
+        return Err(seen.shape.kept(path));
+    }
+    if seen.slots.contains_key(path) {
         tx.delete(ROOT, path)?;
     }
-    match slots.contains_key(&layout::unset_key(path)) {
-        true => forget_increments(tx, slots, path),
-        false => note_increments(tx, slots, path),
+    set::clear(tx, seen, path)?;
+    match seen.slots.contains_key(&layout::unset_key(path)) {
+        true => forget_increments(tx, seen, path),
+        false => note_increments(tx, seen, path),
     }
 }
 
 /// Lets a field's counter begin again, unless nothing was added to it.
-fn forget_increments(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
-    match read::increments(slots, path) {
+fn forget_increments(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
+    match read::increments(&seen.slots, path) {
         None | Some(0) => Ok(()),
-        Some(_) => note_increments(tx, slots, path),
+        Some(_) => note_increments(tx, seen, path),
     }
 }
 
-fn note_increments(tx: &mut Transaction<'_>, slots: &Slots, path: &str) -> Result<(), EditError> {
-    match slots.get(&Root::Counter.key(path)) {
+fn note_increments(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
+    match seen.slots.get(&Root::Counter.key(path)) {
         Some(Slot::Scalar(Scalar::Increments(sum))) => Ok(tx.put(ROOT, layout::unset_key(path), *sum)?),
         _ => Ok(()),
     }
 }
 
-fn increment(tx: &mut Transaction<'_>, slots: &Slots, field: &str, by: i64) -> Result<(), EditError> {
+fn increment(tx: &mut Transaction<'_>, seen: &Seen<'_>, field: &str, by: i64) -> Result<(), EditError> {
     let path = path(field)?;
-    let from = match read::field(tx, slots, &path) {
+    let from = match read::field(tx, seen, &path) {
         None => 0,
         Some(Value::Int(from) | Value::Counter(from)) => from,
         Some(other) => return Err(EditError::NotNumber { field: field.to_owned(), found: kind(&other) }),
     };
-    if !children(slots, &path).is_empty() {
+    if !children(seen, &path).is_empty() {
         return Err(EditError::NotNumber { field: field.to_owned(), found: "an object" });
     }
     let to = from.checked_add(by).ok_or_else(|| EditError::Overflow { field: field.to_owned() })?;
@@ -351,7 +348,7 @@ fn add(tx: &mut Transaction<'_>, path: &str, field: &str, from: i64, to: i64) ->
     }
 }
 
-fn mark(tx: &mut Transaction<'_>, slots: &Slots, path: &str, kind: Kind) -> Result<(), EditError> {
+fn mark(tx: &mut Transaction<'_>, slots: &read::Slots, path: &str, kind: Kind) -> Result<(), EditError> {
     match slots.get(path) {
         Some(Slot::Scalar(Scalar::Mark(same))) if *same == kind => Ok(()),
         _ => Ok(tx.put(ROOT, path, ScalarValue::Bytes(vec![kind as u8]))?),

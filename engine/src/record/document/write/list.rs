@@ -3,7 +3,7 @@
 use super::{mark, object, scalar};
 use crate::record::document::read::{self, Slots};
 use crate::record::field::EditError;
-use crate::record::layout::{Kind, Root};
+use crate::record::layout::{self, Kind, Root};
 use crate::record::view::{DEPTH_MAX, Fields, Value};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ObjId, ObjType};
@@ -28,7 +28,7 @@ pub(super) fn fill(tx: &mut Transaction<'_>, slots: &Slots, path: &str, items: &
         tx.delete(&list, index)?;
     }
     for (offset, item) in items[front..items.len() - back].iter().enumerate() {
-        insert(tx, &list, front + offset, item, read::depth_in(path))?;
+        insert(tx, &list, front + offset, item, layout::depth(path))?;
     }
     Ok(())
 }

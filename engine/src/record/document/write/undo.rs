@@ -6,8 +6,10 @@ use crate::id::ChangeHash;
 use crate::record::document::guarded;
 use crate::record::document::past::Past;
 use crate::record::document::read::{self, Scalar};
+use crate::record::document::resolve::Kept;
 use crate::record::field::{EditError, FieldEdit};
 use crate::record::layout::{self, DELETED, Root};
+use crate::record::shape::Shape;
 use crate::record::view::{Value, View};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
@@ -115,7 +117,7 @@ impl Deed {
             planted: planted(&hash),
             before: if seen.is_empty() { Contents::new() } else { contents(&Past { doc, heads: seen }) },
             after: contents(&after),
-            view_after: read::view(&after),
+            view_after: read::view(&after, Kept::new(), Shape::none()),
         })
     }
 
@@ -123,7 +125,7 @@ impl Deed {
         let now = contents(doc);
         let except = except.iter().map(|field| path(field)).collect::<Result<BTreeSet<_>, _>>()?;
         let mut plan = Plan { steps: Vec::new(), left: BTreeSet::new() };
-        if self.created && except.is_empty() && read::view(doc) == self.view_after {
+        if self.created && except.is_empty() && read::view(doc, Kept::new(), Shape::none()) == self.view_after {
             if !self.view_after.deleted && !self.planted {
                 plan.steps.push(Step::Put(DELETED.to_owned(), true.into()));
             }
