@@ -1,5 +1,7 @@
 //! The SDK's public face: a cloneable handle to the thread that owns the store. Must not know sockets.
 
+mod records;
+
 use crate::error::Error;
 use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
 use comptoir_engine::{
@@ -8,6 +10,8 @@ use comptoir_engine::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use records::Page;
 
 /// Commands that may wait for the thread.
 const COMMANDS_MAX: usize = 64;

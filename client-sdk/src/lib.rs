@@ -23,28 +23,37 @@
 //! # }
 //! ```
 //!
-//! Layers, each using only those before it: `error text` · `socket` · `worker` · `handle` · `cmd`.
+//! Layers, each using only those before it: `record` · `error text` · `socket` · `worker` · `handle` · `cmd`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod cmd;
 pub mod error;
 pub mod handle;
+pub mod record;
 mod socket;
 mod text;
 mod worker;
 
-pub use comptoir_engine::record::json;
+pub use comptoir_derive::{Field, Record};
+pub use comptoir_engine::record::schema::FieldType;
+pub use comptoir_engine::record::{Schema, json};
 pub use comptoir_engine::{
     Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Settings, State, Timestamp, Value, View,
     WorkspaceId,
 };
 pub use error::Error;
-pub use handle::{Comptoir, Watch};
+pub use handle::{Comptoir, Page, Watch};
+pub use record::{Bytes, Field, Record, RecordError};
 pub use socket::Traffic;
 pub use worker::{Notice, Status};
 
 rust_i18n::i18n!("locales", fallback = "en");
+
+/// The examples of a till in an app, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/app.md")]
+pub struct App;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]
