@@ -3,6 +3,7 @@
 use super::rows::{OutboxRow, SentChange};
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
+use crate::codec;
 use crate::disk::txn::Txn;
 use crate::gate::{Admission, Lineage};
 use crate::id::RecordId;
@@ -69,7 +70,7 @@ impl Store {
         let held = self.held_back(&committed.changed)?;
         let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
         if !row.changes.is_empty() {
-            put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
+            tx.put_new(keys::outbox(state.outbox_next), &codec::encode(&row)?);
             state.outbox_next += 1;
             state.pending += row.edits;
         }
