@@ -12,13 +12,17 @@ pub const NOW: Now = Now { wall: Timestamp { unix_ms: 1_700_000_000_000 }, monot
 pub fn engine(dir: &Path) -> Result<Engine, StoreError> {
     let disk = SledDisk::open(dir, &SledOptions::default())?;
     let identity = disk.identity();
-    let settings = Settings {
+    Engine::create(Box::new(disk), &identity, settings()?, &mut rand::rngs::StdRng::seed_from_u64(1))
+}
+
+/// What a device is told that never syncs.
+pub fn settings() -> Result<Settings, StoreError> {
+    Ok(Settings {
         workspace: WorkspaceId::new("bench")?,
         relay: String::new(),
         token: String::new(),
         device_name: "bench".to_owned(),
-    };
-    Engine::create(Box::new(disk), &identity, settings, &mut rand::rngs::StdRng::seed_from_u64(1))
+    })
 }
 
 /// The name of the `index`-th product.

@@ -1,9 +1,10 @@
 //! The one error of the SDK and the command line, each with a stable code. Must not know how it is shown.
 
+use crate::record::RecordError;
 use comptoir_engine::disk::DiskError;
 use comptoir_engine::id::NameError;
 use comptoir_engine::record::json::JsonError;
-use comptoir_engine::{EditError, SchemaError, StoreError};
+use comptoir_engine::{EditError, RecordId, SchemaError, StoreError};
 use std::path::PathBuf;
 
 /// Why something could not be done. Nothing of it was done, and nothing saved before is lost.
@@ -18,6 +19,14 @@ pub enum Error {
     /// Not a JSON record.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// A record and its struct do not fit.
+    #[error("{record}: {error}")]
+    Record {
+        /// Which one.
+        record: RecordId,
+        /// Why.
+        error: RecordError,
+    },
     /// There is no such record.
     #[error("there is no record {record}: check the collection and the key")]
     NoRecord {
@@ -170,7 +179,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 52] = [
+pub const CODES: [&str; 53] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -204,6 +213,7 @@ pub const CODES: [&str; 52] = [
     "json-not-object",
     "too-deep",
     "json-number",
+    "struct",
     "shut-down",
     "busy",
     "no-relay",
@@ -236,6 +246,7 @@ impl Error {
             Self::Json(JsonError::NotObject { .. }) => "json-not-object",
             Self::Json(JsonError::TooDeep) => "too-deep",
             Self::Json(JsonError::Number { .. }) => "json-number",
+            Self::Record { .. } => "struct",
             Self::NoRecord { .. } => "no-record",
             Self::NotThen { .. } => "not-then",
             Self::NoSchema { .. } => "no-schema",
@@ -268,6 +279,7 @@ impl Error {
             Self::Json(JsonError::Syntax { cause }) => vec![("cause", cause.clone())],
             Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
             Self::Json(_) | Self::ShutDown | Self::Busy | Self::NoRelay => Vec::new(),
+            Self::Record { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
             Self::NoRecord { record } => vec![("record", record.clone())],
             Self::NotThen { record, at } => vec![("record", record.clone()), ("at", at.clone())],
             Self::NoSchema { collection } => vec![("collection", collection.clone())],

@@ -3,6 +3,7 @@
 mod history;
 mod numbers;
 mod quarantine;
+mod records;
 
 use crate::error::Error;
 use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use records::RecordPage;
 
 /// Commands that may wait for the thread.
 const COMMANDS_MAX: usize = 64;

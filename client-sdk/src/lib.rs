@@ -23,29 +23,38 @@
 //! # }
 //! ```
 //!
-//! Layers, each using only those before it: `error text` · `socket` · `worker` · `handle` · `cmd`.
+//! Layers, each using only those before it: `record` · `error text` · `socket` · `worker` · `handle` · `cmd`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod cmd;
 pub mod error;
 pub mod handle;
+pub mod record;
 mod socket;
 mod text;
 mod worker;
 
+pub use comptoir_derive::{Field, Record};
 pub use comptoir_engine::record::json;
+pub use comptoir_engine::record::schema::FieldType;
 pub use comptoir_engine::{
-    Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, Key, Mode,
-    Page, RecordId, Rival, Schema, SchemaError, Series, SeriesAudit, SeriesName, Settings, State, Timestamp,
+    Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, HistoryPage,
+    Key, Mode, RecordId, Rival, Schema, SchemaError, Series, SeriesAudit, SeriesName, Settings, State, Timestamp,
     TransactionId, Undone, Value, Version, View, WorkspaceId,
 };
 pub use error::Error;
-pub use handle::{Comptoir, Watch};
+pub use handle::{Comptoir, RecordPage, Watch};
+pub use record::{Bytes, Field, Record, RecordError};
 pub use socket::Traffic;
 pub use worker::{Notice, Status};
 
 rust_i18n::i18n!("locales", fallback = "en");
+
+/// The examples of a till in an app, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/app.md")]
+pub struct App;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

@@ -24,7 +24,7 @@ pub mod wire;
 pub use engine::Engine;
 pub use event::{Event, State, Status};
 pub use id::{ChangeHash, Collection, DeviceId, Key, Label, RecordId, SeriesName, TransactionId, WorkspaceId};
-pub use record::document::Page;
+pub use record::document::HistoryPage;
 pub use record::{Difference, EditError, FieldEdit, Fields, Schema, SchemaError, Value, View};
 pub use session::Mode;
 pub use store::{

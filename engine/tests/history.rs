@@ -8,7 +8,7 @@ use comptoir_engine::store::Store;
 use comptoir_engine::wire::batch::pack;
 use comptoir_engine::wire::{Batch, Item, Style};
 use comptoir_engine::{
-    Author, ChangeHash, Collection, Conflict, FieldEdit, Fields, Label, Page, RecordId, Settings, StoreError,
+    Author, ChangeHash, Collection, Conflict, FieldEdit, Fields, HistoryPage, Label, RecordId, Settings, StoreError,
     Timestamp, Value, Version, View, WorkspaceId,
 };
 use proptest::collection::vec;
@@ -77,7 +77,7 @@ fn shown(store: &Store) -> String {
 }
 
 fn history(store: &Store) -> Vec<Version> {
-    let history = store.history(&tea(), &Page { changes_max: 100, ..Page::default() }).unwrap();
+    let history = store.history(&tea(), &HistoryPage { changes_max: 100, ..HistoryPage::default() }).unwrap();
     assert_eq!(history.next, None);
     history.versions
 }
@@ -140,7 +140,7 @@ fn history_is_paged_and_can_be_asked_for_one_field() {
     let all = history(&a);
     let (mut paged, mut after) = (Vec::new(), None);
     loop {
-        let page = a.history(&tea(), &Page { changes_max: 2, after, field: None }).unwrap();
+        let page = a.history(&tea(), &HistoryPage { changes_max: 2, after, field: None }).unwrap();
         assert!(page.versions.len() <= 2);
         paged.extend(page.versions);
         after = page.next;
@@ -150,11 +150,11 @@ fn history_is_paged_and_can_be_asked_for_one_field() {
     }
     assert_eq!(paged, all);
     let of = |field: &str| {
-        let page = Page { changes_max: 100, after: None, field: Some(field.to_owned()) };
+        let page = HistoryPage { changes_max: 100, after: None, field: Some(field.to_owned()) };
         a.history(&tea(), &page).unwrap().versions.len()
     };
     assert_eq!((of("price"), of("supplier"), of("/supplier/phone"), of("/supplier/pho"), of("none")), (5, 2, 2, 0, 0));
-    let absent = a.history(&record("milk"), &Page::default()).unwrap_err();
+    let absent = a.history(&record("milk"), &HistoryPage::default()).unwrap_err();
     assert!(absent.to_string().contains("no such record"), "{absent}");
 }
 

@@ -14,7 +14,7 @@ use comptoir_engine::wire::batch::pack;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, FromDevice};
 use comptoir_engine::wire::{Item, Style};
 use comptoir_engine::{
-    Collection, EditError, FieldEdit, Fields, Page, RecordId, Settings, Timestamp, Value, WorkspaceId,
+    Collection, EditError, FieldEdit, Fields, HistoryPage, RecordId, Settings, Timestamp, Value, WorkspaceId,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -665,7 +665,7 @@ proptest! {
             prop_assert_eq!(victim.get(&tea()).unwrap(), honest.get(&tea()).unwrap());
         }
         // Asked for its past it may refuse; it never brings the device down.
-        let _ = (victim.history(&tea(), &Page::default()), victim.view_at_time(&tea(), NOW), victim.conflicts_of(&tea()));
+        let _ = (victim.history(&tea(), &HistoryPage::default()), victim.view_at_time(&tea(), NOW), victim.conflicts_of(&tea()));
         let _ = victim.undo(&tea(), None, None, NOW);
         for _ in 0..18 {
             let sold = FieldEdit::Increment { field: "sold".to_owned(), by: 1 };

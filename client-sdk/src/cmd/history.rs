@@ -7,7 +7,7 @@ use crate::text::{text, text_with};
 use clap::Args;
 use comptoir_engine::record::document::HISTORY_CHANGES_MAX;
 use comptoir_engine::record::json;
-use comptoir_engine::{Author, ChangeHash, Page, Value, Version};
+use comptoir_engine::{Author, ChangeHash, HistoryPage, Value, Version};
 use serde_json::{Value as Json, json as object};
 
 #[derive(Args)]
@@ -32,7 +32,7 @@ impl History {
         };
         let mut left = self.limit;
         while left > 0 {
-            let page = Page { changes_max: left.min(HISTORY_CHANGES_MAX), after, field: self.field.clone() };
+            let page = HistoryPage { changes_max: left.min(HISTORY_CHANGES_MAX), after, field: self.field.clone() };
             let history = shop.history(&self.collection, &self.key, page).await?;
             left -= history.versions.len().min(left);
             for version in &history.versions {

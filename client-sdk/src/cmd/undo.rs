@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{text, text_with};
 use clap::Args;
-use comptoir_engine::{Page, RecordId, TransactionId, Undone};
+use comptoir_engine::{HistoryPage, RecordId, TransactionId, Undone};
 use serde_json::json;
 
 #[derive(Args)]
@@ -43,7 +43,8 @@ impl Undo {
         let change = match &self.change {
             Some(digits) => history::change(shop, collection, key, digits).await?,
             None => {
-                let newest = shop.history(collection, key, Page { changes_max: 1, ..Page::default() }).await?;
+                let newest =
+                    shop.history(collection, key, HistoryPage { changes_max: 1, ..HistoryPage::default() }).await?;
                 let none = || Error::NoRecord { record: format!("{collection}/{key}") };
                 newest.versions.first().map(|version| version.change).ok_or_else(none)?
             }

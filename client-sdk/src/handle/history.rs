@@ -3,8 +3,8 @@
 use super::Comptoir;
 use crate::error::Error;
 use comptoir_engine::{
-    ChangeHash, Collection, Committed, Conflict, FieldEdit, History, Label, Page, RecordId, Timestamp, TransactionId,
-    Undone, View,
+    ChangeHash, Collection, Committed, Conflict, FieldEdit, History, HistoryPage, Label, RecordId, Timestamp,
+    TransactionId, Undone, View,
 };
 
 impl Comptoir {
@@ -16,7 +16,7 @@ impl Comptoir {
     }
 
     /// A page of a record's history, newest first: who changed what and when. Errors: no such record.
-    pub async fn history(&self, collection: &str, key: &str, page: Page) -> Result<History, Error> {
+    pub async fn history(&self, collection: &str, key: &str, page: HistoryPage) -> Result<History, Error> {
         let record = RecordId::new(collection, key)?;
         self.with(move |engine, _| engine.history(&record, &page)).await
     }

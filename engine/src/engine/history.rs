@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::id::{ChangeHash, Collection, Label, RecordId, TransactionId};
-use crate::record::document::Page;
+use crate::record::document::HistoryPage;
 use crate::record::{FieldEdit, View};
 use crate::store::{Committed, Conflict, History, StoreError, Undone};
 use crate::time::{Now, Timestamp};
@@ -21,7 +21,7 @@ impl Engine {
     }
 
     /// A page of a record's history, newest first. Errors: no such record.
-    pub fn history(&self, record: &RecordId, page: &Page) -> Result<History, StoreError> {
+    pub fn history(&self, record: &RecordId, page: &HistoryPage) -> Result<History, StoreError> {
         self.store.history(record, page)
     }
 

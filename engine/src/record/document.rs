@@ -8,7 +8,7 @@ mod reauthor;
 mod resolve;
 mod write;
 
-pub use history::{HISTORY_CHANGES_MAX, Page};
+pub use history::{HISTORY_CHANGES_MAX, HistoryPage};
 pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};

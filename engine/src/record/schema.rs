@@ -20,6 +20,7 @@ pub(super) use fit::name;
 use super::rule::Rule;
 use super::view::{Fields, Value};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The collection that holds every other collection's schema, by name.
 pub const SCHEMAS: &str = "_schemas";
@@ -86,6 +87,21 @@ pub struct Schema {
 }
 
 impl FieldType {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Timestamp => "timestamp",
+            Self::List => "list",
+            Self::Map => "map",
+        }
+    }
+
     /// The type of its name, with the merge rule that the name implies: `counter` and `text` are both.
     pub fn parse(name: &str) -> Option<(Self, Rule)> {
         Some(match name {
@@ -115,7 +131,22 @@ impl Index {
     }
 }
 
+impl fmt::Display for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.fields.join(", ");
+        if self.words { write!(f, "words({fields})") } else { f.write_str(&fields) }
+    }
+}
+
 impl Schema {
+    /// Its form as a record of `_schemas`: what [`Schema::read`] makes this schema of.
+    pub fn fields(&self) -> Fields {
+        let fields = self.fields.iter().map(|(name, field)| (name.clone(), Value::Map(write_field(field))));
+        let indexes = self.indexes.iter().map(|(name, index)| (name.clone(), Value::String(index.to_string())));
+        let (fields, indexes) = (fields.collect(), indexes.collect());
+        [("fields", fields), ("indexes", indexes)].map(|(name, map)| (name.to_owned(), Value::Map(map))).into()
+    }
+
     /// What a record of `_schemas` says; what this release does not know in it has no effect.
     pub fn read(record: &Fields) -> Self {
         let fields = named(record, "fields").take(SCHEMA_FIELDS_MAX);
@@ -132,6 +163,21 @@ fn named<'a>(record: &'a Fields, name: &str) -> impl Iterator<Item = (&'a String
     }
     .into_iter()
     .flatten()
+}
+
+fn write_field(field: &Field) -> Fields {
+    let (name, implied) = match (field.kind, &field.rule) {
+        (FieldType::Int, Rule::Counter) => ("counter", true),
+        (FieldType::String, Rule::Text) => ("text", true),
+        (kind, rule) => (kind.name(), *rule == Rule::Last),
+    };
+    let says = [
+        ("type", Some(Value::String(name.to_owned()))),
+        ("required", field.required.then_some(Value::Bool(true))),
+        ("default", field.default.clone()),
+        ("rule", (!implied).then(|| Value::String(field.rule.to_string()))),
+    ];
+    says.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 fn read_field(value: &Value) -> Field {

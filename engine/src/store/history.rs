@@ -4,7 +4,7 @@
 use super::{Author, Committed, Store, StoreError, keys};
 use crate::disk::txn;
 use crate::id::{ChangeHash, Collection, Label, RecordId, TransactionId};
-use crate::record::document::Page;
+use crate::record::document::HistoryPage;
 use crate::record::{Difference, Document, EditError, FieldEdit, Rule, Value, View};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub struct Version {
 pub struct History {
     /// The changes.
     pub versions: Vec<Version>,
-    /// What to give as [`Page::after`] for more; `None` at the end.
+    /// What to give as [`HistoryPage::after`] for more; `None` at the end.
     pub next: Option<ChangeHash>,
 }
 
@@ -82,7 +82,7 @@ pub struct Undone {
 
 impl Store {
     /// A page of a record's history. Errors: no such record.
-    pub fn history(&self, record: &RecordId, page: &Page) -> Result<History, StoreError> {
+    pub fn history(&self, record: &RecordId, page: &HistoryPage) -> Result<History, StoreError> {
         let (entries, next) = self.opened(record)?.history(page, self.shape(&record.collection))?;
         let version = |entry: crate::record::Entry| {
             Ok(Version {
@@ -183,7 +183,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Undone, StoreError> {
         let newest = || {
-            let page = Page { changes_max: 1, ..Page::default() };
+            let page = HistoryPage { changes_max: 1, ..HistoryPage::default() };
             let (entries, _) = self.opened(record)?.history(&page, self.shape(&record.collection))?;
             let absent = || StoreError::Edit { record: record.clone(), error: EditError::Absent };
             entries.first().map(|entry| entry.change).ok_or_else(absent)

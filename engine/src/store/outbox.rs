@@ -181,7 +181,8 @@ impl Store {
 }
 
 pub(super) fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
-    put_row(tx, keys::outbox(state.outbox_next), row)?;
+    // No number is used twice, so there is no old row to look for.
+    tx.put_new(keys::outbox(state.outbox_next), &codec::encode(row)?);
     state.outbox_next += 1;
     state.queued += 1;
     state.pending += row.edits;

@@ -20,7 +20,7 @@ const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Which part of a history is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Page {
+pub struct HistoryPage {
     /// At most so many changes; [`HISTORY_CHANGES_MAX`] is the limit.
     pub changes_max: usize,
     /// Only what comes behind this one, that is, before it in time.
@@ -137,7 +137,11 @@ fn is_planted(doc: &Automerge, hash: automerge::ChangeHash, deps: usize, max_op:
 
 impl Document {
     /// A page of the record's history, newest first, and the change to ask on from; `None` at the end.
-    pub fn history(&self, page: &Page, shape: &Shape) -> Result<(Vec<Entry>, Option<ChangeHash>), DocumentFault> {
+    pub fn history(
+        &self,
+        page: &HistoryPage,
+        shape: &Shape,
+    ) -> Result<(Vec<Entry>, Option<ChangeHash>), DocumentFault> {
         self.reading(|doc| {
             let timeline = Timeline::new(doc);
             let order = timeline.newest_first();

@@ -10,23 +10,6 @@ use base64::Engine as _;
 /// The largest distance from zero at which every whole number is a float.
 const FLOAT_WHOLE_MAX: u64 = 1 << 53;
 
-impl FieldType {
-    /// Its name in a schema.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::Bool => "bool",
-            Self::Int => "int",
-            Self::Float => "float",
-            Self::String => "string",
-            Self::Bytes => "bytes",
-            Self::Timestamp => "timestamp",
-            Self::List => "list",
-            Self::Map => "map",
-        }
-    }
-}
-
 impl Rule {
     /// Whether a field of this type may have the rule.
     pub fn suits(&self, kind: FieldType) -> bool {

@@ -1,0 +1,151 @@
+//! The shop on Comptoir's engine over sled. Must not know what is measured.
+
+use crate::shop::{Product, SALE_PRODUCTS, Till};
+use crate::timed::{Spent, Timed};
+use comptoir_benches::NOW;
+use comptoir_engine::disk::Disk;
+use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::store::Store;
+use comptoir_engine::{Engine, FieldEdit, Fields, RecordId, Value};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Records loaded in one transaction.
+const LOAD_RECORDS: usize = 1000;
+
+/// The engine, as the SDK's thread owns it.
+pub(crate) struct Comptoir {
+    engine: Engine,
+}
+
+impl Till for Comptoir {
+    fn load(dir: &Path, products: &[Product]) {
+        let disk = SledDisk::open(dir, &SledOptions::default()).expect("an empty folder");
+        let identity = disk.identity();
+        let settings = comptoir_benches::settings().expect("settings");
+        let mut store =
+            Store::create(Box::new(disk), &identity, settings, &mut StdRng::seed_from_u64(1)).expect("a store");
+        for (number, chunk) in (0..).zip(products.chunks(LOAD_RECORDS)) {
+            let edits: Vec<_> = chunk
+                .iter()
+                .map(|product| (record("products", &product.id), FieldEdit::Set(fields(product))))
+                .collect();
+            store.commit_local(&edits, NOW.wall).expect("loaded");
+            // A shop's products are on the relay: nothing waits.
+            store.acknowledge(number, number, &[], None, NOW.wall).expect("acknowledged");
+        }
+    }
+
+    fn open(dir: &Path) -> Self {
+        let disk = SledDisk::open(dir, &SledOptions::default()).expect("a store");
+        let identity = disk.identity();
+        Self::over(Box::new(disk), &identity)
+    }
+
+    fn sell(&mut self, product: &str) {
+        self.commit(&[taken(product)]);
+    }
+
+    fn sale(&mut self, sale: u64, products: &[&str]) {
+        let mut edits = Vec::with_capacity(SALE_PRODUCTS + 1);
+        let lines = products.iter().map(|product| {
+            Value::Map([("product".to_owned(), text(product)), ("qty".to_owned(), Value::Int(1))].into())
+        });
+        let fields = [("at", Value::Timestamp(NOW.wall)), ("lines", Value::List(lines.collect()))];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        edits.push((record("sales", &format!("{sale:09}")), FieldEdit::Set(fields)));
+        edits.extend(products.iter().map(|product| taken(product)));
+        self.commit(&edits);
+    }
+
+    fn get(&mut self, product: &str) -> Product {
+        let view = self.engine.get(&record("products", product)).expect("read").expect("a product");
+        of_fields(product, view.fields)
+    }
+}
+
+impl Comptoir {
+    /// Sells each of `products` once; what each sale took: in all, reading, applying, flushing.
+    pub(crate) fn profile<'a>(dir: &Path, products: impl IntoIterator<Item = &'a str>) -> Vec<[Duration; 4]> {
+        let disk = SledDisk::open(dir, &SledOptions::default()).expect("a store");
+        let (identity, spent) = (disk.identity(), Arc::<Mutex<Spent>>::default());
+        let mut till = Self::over(Box::new(Timed { disk, spent: spent.clone() }), &identity);
+        let mut sell = |product| {
+            std::mem::take(&mut *spent.lock().expect("one thread"));
+            let began = Instant::now();
+            till.sell(product);
+            let all = began.elapsed();
+            let Spent { reading, applying, flushing } = *spent.lock().expect("one thread");
+            [all, reading, applying, flushing]
+        };
+        products.into_iter().map(&mut sell).collect()
+    }
+
+    fn over(disk: Box<dyn Disk>, identity: &str) -> Self {
+        Self { engine: Engine::open(disk, identity, &mut StdRng::seed_from_u64(2)).expect("a store") }
+    }
+
+    fn commit(&mut self, edits: &[(RecordId, FieldEdit)]) {
+        self.engine.commit(edits, NOW).expect("saved");
+        while self.engine.poll_event().is_some() {}
+    }
+}
+
+fn record(collection: &str, key: &str) -> RecordId {
+    RecordId::new(collection, key).expect("a name")
+}
+
+fn taken(product: &str) -> (RecordId, FieldEdit) {
+    (record("products", product), FieldEdit::Increment { field: "stock".to_owned(), by: -1 })
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn fields(product: &Product) -> Fields {
+    let texts = [
+        ("department", Some(&product.department)),
+        ("brand", Some(&product.brand)),
+        ("category", product.category.as_ref()),
+        ("type", product.kind.as_ref()),
+        ("package_size", product.package_size.as_ref()),
+        ("manufacturer_id", Some(&product.manufacturer_id)),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, value)| Some((name, text(value?))));
+    let numbers = [
+        ("price_cents", product.price_cents.map(Value::Int)),
+        ("sold_2017", Some(Value::Int(product.sold))),
+        ("stock", Some(Value::Counter(product.stock))),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    texts.chain(numbers).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn of_fields(id: &str, mut fields: Fields) -> Product {
+    let mut text = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (department, brand, manufacturer_id) = (text("department"), text("brand"), text("manufacturer_id"));
+    let (category, kind, package_size) = (text("category"), text("type"), text("package_size"));
+    let number = |name: &str| match fields.get(name) {
+        Some(Value::Int(number) | Value::Counter(number)) => Some(*number),
+        _ => None,
+    };
+    Product {
+        id: id.to_owned(),
+        department: department.unwrap_or_default(),
+        brand: brand.unwrap_or_default(),
+        manufacturer_id: manufacturer_id.unwrap_or_default(),
+        category,
+        kind,
+        package_size,
+        price_cents: number("price_cents"),
+        sold: number("sold_2017").unwrap_or_default(),
+        stock: number("stock").unwrap_or_default(),
+    }
+}
