@@ -1,10 +1,11 @@
 //! The one error of the SDK and the command line, each with a stable code. Must not know how it is shown.
 
+mod store;
+
 use crate::record::RecordError;
-use comptoir_engine::disk::DiskError;
 use comptoir_engine::id::NameError;
 use comptoir_engine::record::json::JsonError;
-use comptoir_engine::{EditError, RecordId, SchemaError, StoreError};
+use comptoir_engine::{RecordId, StoreError};
 use std::path::PathBuf;
 
 /// Why something could not be done. Nothing of it was done, and nothing saved before is lost.
@@ -239,7 +240,7 @@ impl Error {
     /// A stable name for programs and translations.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Store(error) => store_code(error),
+            Self::Store(error) => store::code(error),
             Self::Name(NameError { kind: "label", .. }) => "label",
             Self::Name(_) => "name",
             Self::Json(JsonError::Syntax { .. }) => "json-syntax",
@@ -274,7 +275,7 @@ impl Error {
     /// What its text speaks of, by name.
     pub fn args(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Store(error) => store_args(error),
+            Self::Store(error) => store::args(error),
             Self::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
             Self::Json(JsonError::Syntax { cause }) => vec![("cause", cause.clone())],
             Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
@@ -310,93 +311,5 @@ impl Error {
             Self::Usage { what } => vec![("what", what.clone())],
             Self::Demo { what } => vec![("what", what.clone())],
         }
-    }
-}
-
-fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
-    match error {
-        StoreError::Disk(DiskError::InUse { path } | DiskError::NotAStore { path }) => {
-            vec![("path", path.display().to_string())]
-        }
-        StoreError::Disk(DiskError::NewerFormat { found, known }) => {
-            vec![("found", found.to_string()), ("known", known.to_string())]
-        }
-        StoreError::OtherWorkspace { found, wanted } => {
-            vec![("found", found.to_string()), ("wanted", wanted.to_string())]
-        }
-        StoreError::NotQuarantined { record } => vec![("number", record.to_string())],
-        StoreError::OnRelay { record } => vec![("record", record.to_string())],
-        StoreError::Edit { record, error: EditError::Misfit { field, expected, got } } => {
-            vec![
-                ("record", record.to_string()),
-                ("field", field.clone()),
-                ("expected", expected.clone()),
-                ("got", got.clone()),
-            ]
-        }
-        StoreError::Edit { record, error: EditError::Missing { field, expected } } => {
-            vec![("record", record.to_string()), ("field", field.clone()), ("expected", expected.clone())]
-        }
-        StoreError::Edit { record, error: EditError::Kept { field, rule } } => {
-            vec![("record", record.to_string()), ("field", field.clone()), ("rule", rule.clone())]
-        }
-        StoreError::Reserved { record } => vec![("record", record.to_string())],
-        StoreError::Schema { collection, error } => schema_args(collection.as_str(), error),
-        StoreError::Edit { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
-        StoreError::NoChange { record, digits } => {
-            vec![("record", record.to_string()), ("cause", digits.clone())]
-        }
-        StoreError::NoTransaction { id } => vec![("id", id.to_string())],
-        StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
-        other => vec![("cause", other.to_string())],
-    }
-}
-
-fn schema_args(collection: &str, error: &SchemaError) -> Vec<(&'static str, String)> {
-    let (SchemaError::Misfit { field, .. }
-    | SchemaError::Type { field, .. }
-    | SchemaError::Required { field }
-    | SchemaError::States { field, .. }) = error;
-    let mut args = vec![("collection", collection.to_owned()), ("field", field.clone())];
-    if let SchemaError::Misfit { expected, got, .. }
-    | SchemaError::Type { expected, got, .. }
-    | SchemaError::States { expected, got, .. } = error
-    {
-        args.extend([("expected", expected.clone()), ("got", got.clone())]);
-    }
-    args
-}
-
-fn store_code(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Disk(DiskError::Full { .. }) => "disk-full",
-        StoreError::Disk(DiskError::InUse { .. }) => "store-in-use",
-        StoreError::Disk(DiskError::NewerFormat { .. }) => "newer-format",
-        StoreError::Disk(DiskError::NotAStore { .. }) => "not-a-store",
-        StoreError::Disk(DiskError::Damaged { .. }) | StoreError::Damaged { .. } => "damaged",
-        StoreError::Disk(_) => "disk",
-        StoreError::NotInitialised => "not-initialised",
-        StoreError::OtherWorkspace { .. } => "other-workspace",
-        StoreError::Edit { error: EditError::Deleted, .. } => "deleted",
-        StoreError::Edit { error: EditError::Absent, .. } => "no-record",
-        StoreError::Edit { error: EditError::NotNumber { .. }, .. } => "not-number",
-        StoreError::Edit { error: EditError::NoSuchChange { .. }, .. } | StoreError::NoChange { .. } => "no-change",
-        StoreError::Edit { error: EditError::NotConcurrent { .. }, .. } => "not-concurrent",
-        StoreError::Edit { error: EditError::Misfit { .. }, .. } => "misfit",
-        StoreError::Edit { error: EditError::Missing { .. }, .. } => "missing",
-        StoreError::Edit { error: EditError::Kept { .. }, .. } => "kept",
-        StoreError::Reserved { .. } => "reserved",
-        StoreError::Schema { error: SchemaError::Misfit { .. }, .. } => "schema",
-        StoreError::Schema { error: SchemaError::Type { .. }, .. } => "schema-type",
-        StoreError::Schema { error: SchemaError::Required { .. }, .. } => "schema-required",
-        StoreError::Schema { error: SchemaError::States { .. }, .. } => "schema-states",
-        StoreError::Edit { .. } => "edit",
-        StoreError::NoTransaction { .. } => "no-transaction",
-        StoreError::Name(NameError { kind: "label", .. }) => "label",
-        StoreError::TooLarge { .. } => "too-large",
-        StoreError::NotQuarantined { .. } => "not-quarantined",
-        StoreError::OnRelay { .. } => "on-relay",
-        StoreError::Name(_) => "name",
-        StoreError::Batch(_) | StoreError::Unclear | StoreError::Forked { .. } => "history",
     }
 }
