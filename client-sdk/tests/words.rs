@@ -84,8 +84,8 @@ fn french_is_spoken_where_it_is_asked_for() {
 fn help_is_whole_in_both_languages() {
     let till = Till::without_store();
     let commands = [
-        "init", "put", "incr", "unset", "get", "list", "delete", "restore", "import", "export", "sync", "run", "watch",
-        "status", "demo",
+        "init", "put", "incr", "unset", "get", "list", "delete", "restore", "schema", "import", "export", "sync",
+        "run", "watch", "status", "demo",
     ];
     let (english, french) = (till.run(&["--help"]).ok(), in_french(&till, &["--help"]).ok());
     for command in commands {

@@ -8,7 +8,7 @@ mod write;
 pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};
-use super::shape::Shape;
+use super::shape::{Print, Shape};
 use super::view::View;
 use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
@@ -37,12 +37,14 @@ pub enum DocumentFault {
 pub struct Document {
     id: DocumentId,
     doc: Automerge,
+    /// What the last edit or merge found that its shape keeps.
+    kept: Option<(Print, resolve::Kept)>,
 }
 
 impl Document {
     /// A document without changes.
     pub fn empty(id: DocumentId) -> Self {
-        Self { id, doc: Automerge::new() }
+        Self { id, doc: Automerge::new(), kept: None }
     }
 
     /// The document of a snapshot (or none) and the changes made since, all of them admitted before.
@@ -58,7 +60,7 @@ impl Document {
                 bytes => Automerge::load(bytes).map_err(|cause| cause.to_string())?,
             };
             doc.apply_changes(changes).map_err(|cause| cause.to_string())?;
-            Ok(Self { id, doc })
+            Ok(Self { id, doc, kept: None })
         })
         .map_err(|cause| DocumentFault::Load { cause })
     }
@@ -74,13 +76,16 @@ impl Document {
             let loaded = Automerge::load(&copy.save()).map_err(|cause| cause.to_string())?;
             match sorted_heads(&loaded) == heads && sorted_heads(&copy) == heads {
                 true => {
-                    read::view(&loaded, shape);
-                    Ok(loaded)
+                    let kept = resolve::kept(&loaded, shape);
+                    read::view(&loaded, shape, kept.clone());
+                    Ok((loaded, kept))
                 }
                 false => Err("the result has other heads than the changes give".to_owned()),
             }
         });
-        self.doc = tried.map_err(|cause| DocumentFault::Apply { cause })?;
+        let (doc, kept) = tried.map_err(|cause| DocumentFault::Apply { cause })?;
+        self.doc = doc;
+        self.kept = Some((shape.print(), kept));
         Ok(())
     }
 
@@ -99,9 +104,19 @@ impl Document {
         }
     }
 
+    /// Takes from a whole view, made of this document under `shape`, what it would have to look for in its history.
+    pub fn recall(&mut self, shape: &Shape, view: &View) {
+        self.kept = resolve::kept_shown(&self.doc, shape, view).map(|kept| (shape.print(), kept));
+    }
+
+    fn kept(&self, shape: &Shape) -> resolve::Kept {
+        let known = self.kept.as_ref().filter(|(print, _)| *print == shape.print());
+        known.map_or_else(|| resolve::kept(&self.doc, shape), |(_, kept)| kept.clone())
+    }
+
     /// The record as people read it under a schema.
     pub fn view(&self, shape: &Shape) -> View {
-        read::view(&self.doc, shape)
+        read::view(&self.doc, shape, self.kept(shape))
     }
 
     /// The whole history in Automerge's compressed form, after loading it again and comparing heads.

@@ -44,7 +44,8 @@ impl Store {
             }
             let time_s = now.unix_ms.div_euclid(1000);
             let shape = self.shape(&record.collection);
-            let (document, changes) = draft.document()?.edit(&self.actor, time_s, &edits, shape).map_err(refuse)?;
+            let (document, changes) =
+                draft.document_to_edit(shape)?.edit(&self.actor, time_s, &edits, shape).map_err(refuse)?;
             if changes.is_empty() {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! From a document's root map to a view. Total: whatever the map holds, there is one view of it, the same on every
 //! device. Must not change anything.
 
-use super::resolve::{self, Kept};
+use super::resolve::Kept;
 use crate::record::json;
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
 use crate::record::rule::Rule;
@@ -80,8 +80,8 @@ pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
     doc.map_range(ROOT, ..).map(|item| (item.key.clone().into_owned(), slot(item))).collect()
 }
 
-pub(super) fn view(doc: &Automerge, shape: &Shape) -> View {
-    let seen = Seen { slots: slots(doc), shape, kept: resolve::kept(doc, shape) };
+pub(super) fn view(doc: &Automerge, shape: &Shape, kept: Kept) -> View {
+    let seen = Seen { slots: slots(doc), shape, kept };
     let slots = &seen.slots;
     let room = Room::new();
     let mut fields = Fields::new();

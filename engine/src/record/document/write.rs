@@ -31,7 +31,7 @@ pub(super) fn edit(
     shape: &Shape,
 ) -> Result<(Document, Vec<Change>), EditError> {
     let fresh = document.doc.is_empty();
-    let kept = resolve::kept(&document.doc, shape);
+    let kept = document.kept(shape);
     let had: BTreeSet<&str> = present(&document.doc, &kept, shape);
     let mut changes = plant::plant(&mut document, edits, shape, &kept)?;
     changes.extend(plant::join(&mut document)?);
@@ -46,12 +46,14 @@ pub(super) fn edit(
     if fresh && matches!(edits, [FieldEdit::Set(_)]) {
         begin(&mut tx)?;
     }
+    let kept = resolve::kept_since(&kept, &tx, shape);
     if tx.pending_ops() == 0 {
         tx.rollback();
-        return Ok((document, changes));
+    } else {
+        tx.commit_with(CommitOptions::default().with_time(time_s));
+        changes.push(plant::last_change(&document.doc)?);
     }
-    tx.commit_with(CommitOptions::default().with_time(time_s));
-    changes.push(plant::last_change(&document.doc)?);
+    document.kept = Some((shape.print(), kept));
     Ok((document, changes))
 }
 
