@@ -104,6 +104,11 @@ fn help_is_whole_in_both_languages() {
         "undo",
         "conflicts",
         "choose",
+        "schema",
+        "tx",
+        "series",
+        "audit",
+        "quarantine",
     ];
     let (english, french) = (till.run(&["--help"]).ok(), in_french(&till, &["--help"]).ok());
     for command in commands {

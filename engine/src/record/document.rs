@@ -12,7 +12,7 @@ pub use history::{HISTORY_CHANGES_MAX, HistoryPage};
 pub(crate) use reauthor::reauthor;
 
 use super::field::{EditError, FieldEdit};
-use super::shape::Shape;
+use super::shape::{Print, Shape};
 use super::view::View;
 use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
@@ -47,12 +47,14 @@ pub enum DocumentFault {
 pub struct Document {
     id: DocumentId,
     doc: Automerge,
+    /// What the last edit or merge found that its shape keeps.
+    kept: Option<(Print, resolve::Kept)>,
 }
 
 impl Document {
     /// A document without changes.
     pub fn empty(id: DocumentId) -> Self {
-        Self { id, doc: Automerge::new() }
+        Self { id, doc: Automerge::new(), kept: None }
     }
 
     /// The document of a snapshot (or none) and the changes made since, all of them admitted before.
@@ -68,7 +70,7 @@ impl Document {
                 bytes => Automerge::load(bytes).map_err(|cause| cause.to_string())?,
             };
             doc.apply_changes(changes).map_err(|cause| cause.to_string())?;
-            Ok(Self { id, doc })
+            Ok(Self { id, doc, kept: None })
         })
         .map_err(|cause| DocumentFault::Load { cause })
     }
@@ -84,13 +86,16 @@ impl Document {
             let loaded = Automerge::load(&copy.save()).map_err(|cause| cause.to_string())?;
             match sorted_heads(&loaded) == heads && sorted_heads(&copy) == heads {
                 true => {
-                    view_of(&loaded, &loaded, shape);
-                    Ok(loaded)
+                    let kept = resolve::kept(&loaded, &loaded, shape);
+                    read::view(&loaded, kept.clone(), shape);
+                    Ok((loaded, kept))
                 }
                 false => Err("the result has other heads than the changes give".to_owned()),
             }
         });
-        self.doc = tried.map_err(|cause| DocumentFault::Apply { cause })?;
+        let (doc, kept) = tried.map_err(|cause| DocumentFault::Apply { cause })?;
+        self.doc = doc;
+        self.kept = Some((shape.print(), kept));
         Ok(())
     }
 
@@ -116,9 +121,19 @@ impl Document {
         write::left(&self.doc, change, except)
     }
 
+    /// Takes from a whole view, made of this document under `shape`, what it would have to look for in its history.
+    pub fn recall(&mut self, shape: &Shape, view: &View) {
+        self.kept = resolve::kept_shown(&self.doc, shape, view).map(|kept| (shape.print(), kept));
+    }
+
+    fn kept(&self, shape: &Shape) -> resolve::Kept {
+        let known = self.kept.as_ref().filter(|(print, _)| *print == shape.print());
+        known.map_or_else(|| resolve::kept(&self.doc, &self.doc, shape), |(_, kept)| kept.clone())
+    }
+
     /// The record as people read it under a schema.
     pub fn view(&self, shape: &Shape) -> View {
-        view_of(&self.doc, &self.doc, shape)
+        read::view(&self.doc, self.kept(shape), shape)
     }
 
     /// The whole history in Automerge's compressed form, after loading it again and comparing heads.

@@ -73,6 +73,11 @@ impl Shape {
         fields.filter(|(_, field)| field.rule.keeps())
     }
 
+    /// Whether there are any.
+    pub fn keeps(&self) -> bool {
+        self.keeping().next().is_some()
+    }
+
     /// The fields that a record must have.
     pub(super) fn required(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().filter(|(_, named)| named.field.required).map(|(path, _)| path.as_str())

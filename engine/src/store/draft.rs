@@ -8,8 +8,8 @@ use crate::codec;
 use crate::digest::Digest;
 use crate::disk::txn::{self, Txn};
 use crate::id::{Collection, DocumentId, LogSeq, RecordId};
-use crate::record::view::StoredView;
-use crate::record::{Document, View};
+use crate::record::view::{StoredView, VIEW_BYTES_MAX};
+use crate::record::{Document, Shape, View};
 use std::collections::BTreeMap;
 
 /// A snapshot longer than this has a row of its own, so that an edit does not write it again, in bytes.
@@ -19,6 +19,9 @@ const TAIL_CHANGES_MAX: usize = 16;
 /// Or their bytes.
 const TAIL_BYTES_MAX: usize = 64 << 10;
 
+/// A record's row up to so many bytes holds all that the view shows: nothing had to be left out.
+pub(super) const VIEW_BYTES_WHOLE: usize = VIEW_BYTES_MAX / 8;
+
 /// One record in work.
 #[derive(Clone)]
 pub(super) struct Draft {
@@ -26,6 +29,8 @@ pub(super) struct Draft {
     pub(super) row: DocumentRow,
     /// As it was: whether it was deleted, and its leaf; `None` for a new record.
     before: Option<(bool, Digest)>,
+    /// What it showed, where that saves looking through its history.
+    shown: Option<View>,
     snapshot_changed: bool,
     /// A change has joined that did not follow all the others: only then can a conflict begin.
     pub(super) concurrent: bool,
@@ -37,6 +42,15 @@ pub(super) type Drafts = BTreeMap<RecordId, Draft>;
 impl Draft {
     pub(super) fn document(&self) -> Result<Document, StoreError> {
         Ok(Document::load(self.id, &self.row.snapshot, self.row.tail.iter().map(Vec::as_slice))?)
+    }
+
+    /// The document before an edit under `shape`, by which the stored view was made.
+    pub(super) fn document_to_edit(&self, shape: &Shape) -> Result<Document, StoreError> {
+        let mut document = self.document()?;
+        if let Some(shown) = &self.shown {
+            document.recall(shape, shown);
+        }
+        Ok(document)
     }
 
     /// Takes an admitted change into lineage and tail.
@@ -75,6 +89,7 @@ impl Store {
                 id,
                 row: DocumentRow::default(),
                 before: None,
+                shown: None,
                 snapshot_changed: false,
                 concurrent: false,
             });
@@ -86,7 +101,9 @@ impl Store {
             row.snapshot = apart.ok_or_else(|| StoreError::Damaged { what: format!("{record} lost its snapshot") })?;
         }
         let before = Some((view.deleted(), row.lineage.leaf(&id)));
-        Ok(Draft { id, row, before, snapshot_changed: false, concurrent: false })
+        let whole = bytes.len() < VIEW_BYTES_WHOLE && self.shape(&record.collection).keeps();
+        let shown = if whole { view.view() } else { None };
+        Ok(Draft { id, row, before, shown, snapshot_changed: false, concurrent: false })
     }
 
     /// Writes a changed record with its collection's counts and digest. `document` holds what the draft's row says.

@@ -80,7 +80,7 @@ impl Store {
             let time_s = now.unix_ms.div_euclid(1000);
             let message = message.of(record).encode();
             let shape = self.shape(&record.collection);
-            let edited = draft.document()?.edit(&self.actor, time_s, &message, &edits, shape);
+            let edited = draft.document_to_edit(shape)?.edit(&self.actor, time_s, &message, &edits, shape);
             let (document, changes) = edited.map_err(refuse)?;
             if changes.is_empty() {
                 continue;

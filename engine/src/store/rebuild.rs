@@ -2,6 +2,7 @@
 //! In chunks, each one atomic commit; the collection's row says by what its views were made, so that a rebuild cut short
 //! is done again when the store is opened. Must not know how a view is made.
 
+use super::draft::VIEW_BYTES_WHOLE;
 use super::rows::CollectionRow;
 use super::{Store, StoreError, keys};
 use crate::codec;
@@ -9,7 +10,7 @@ use crate::disk::txn::{self, Txn};
 use crate::id::Collection;
 use crate::record::Shape;
 use crate::record::shape::Print;
-use crate::record::view::{StoredView, VIEW_BYTES_MAX};
+use crate::record::view::StoredView;
 use std::collections::BTreeMap;
 
 /// Records looked at in one commit.
@@ -17,9 +18,6 @@ const CHUNK_RECORDS: usize = 256;
 
 /// What a collection's row says while its views are being made again.
 const UNDER_WAY: Print = [0xff; 16];
-
-/// A view of so many bytes may have left something out, which another schema would show.
-const ROW_BYTES_SMALL: usize = VIEW_BYTES_MAX / 8;
 
 impl Store {
     /// Makes the views again of all collections whose row says that they were made by something else.
@@ -62,8 +60,8 @@ impl Store {
             let record = keys::record_of(&key)?;
             let view = codec::decode_front::<StoredView>(&bytes)?.0.view();
             let view = view.ok_or_else(|| StoreError::Damaged { what: format!("the stored view of {record}") })?;
-            let small = bytes.len() < ROW_BYTES_SMALL;
-            if before.is_some_and(|before| small && !shape.may_change(before, &view)) {
+            let whole = bytes.len() < VIEW_BYTES_WHOLE;
+            if before.is_some_and(|before| whole && !shape.may_change(before, &view)) {
                 continue;
             }
             let draft = self.open_draft(&record);

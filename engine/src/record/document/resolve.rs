@@ -5,17 +5,18 @@
 //! of the changes alone: the same on every device. What was deleted is not found again.
 
 use super::guarded;
-use super::read::{self, Scalar};
+use super::read::{self, Scalar, Slot};
+use crate::record::layout::{self, Root};
 use crate::record::rule::Rule;
 use crate::record::schema::Field;
 use crate::record::shape::Shape;
-use crate::record::view::Value;
+use crate::record::view::{Value, View};
 use automerge::legacy::{Key, ObjectId, OpType};
 use automerge::{ActorId, Automerge, ChangeHash, ObjId, ROOT, ReadDoc};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Changes looked up one by one; past this, all of them are read at once, which is cheaper for each.
-const LOOKUPS_MAX: usize = 16;
+/// Changes looked up one by one, each by a pass over the document's ops; past this, all of them are read at once.
+const LOOKUPS_MAX: usize = 4;
 
 /// What fields hold whose rule keeps it, by path, before their counter is added.
 pub(super) type Kept = BTreeMap<String, Value>;
@@ -51,6 +52,20 @@ pub(super) fn kept(doc: &Automerge, now: &impl ReadDoc, shape: &Shape) -> Kept {
     });
     // Where Automerge gives up, it does so on every device.
     kept.unwrap_or_default()
+}
+
+/// The same from what the record shows; `None` where that does not tell.
+pub(super) fn kept_shown(doc: &Automerge, shape: &Shape, view: &View) -> Option<Kept> {
+    let slots = read::slots(doc);
+    let tells = |path: &str| {
+        let counted = slots.contains_key(&Root::Counter.key(path));
+        !counted && !matches!(slots.get(path), Some(Slot::Object(..)))
+    };
+    let value = |(path, field): (&str, &Field)| {
+        let value = field.fit(layout::value_at(&view.fields, path)?).filter(|value| *value != Value::Null)?;
+        Some((path.to_owned(), value))
+    };
+    shape.keeping().all(|(path, _)| tells(path)).then(|| shape.keeping().filter_map(value).collect())
 }
 
 /// What the rule makes of values in the order they were written, none of them null; `None` when none fits.

@@ -38,7 +38,7 @@ pub(super) fn edit(
 ) -> Result<(Document, Vec<Change>), EditError> {
     let fresh = document.doc.is_empty();
     let deeds = undo::deeds(&document.doc, edits)?;
-    let kept = resolve::kept(&document.doc, &document.doc, shape);
+    let kept = document.kept(shape);
     let had: BTreeSet<&str> = present(&document.doc, &kept, shape);
     let mut changes = plant::plant(&mut document, edits, shape, &kept)?;
     changes.extend(plant::join(&mut document)?);
@@ -53,13 +53,15 @@ pub(super) fn edit(
     if fresh && matches!(edits, [FieldEdit::Set(_)]) {
         begin(&mut tx)?;
     }
+    let kept = resolve::kept_since(&kept, &tx, shape);
     if tx.pending_ops() == 0 {
         tx.rollback();
-        return Ok((document, changes));
+    } else {
+        let options = CommitOptions::default().with_time(time_s);
+        tx.commit_with(if message.is_empty() { options } else { options.with_message(message) });
+        changes.push(plant::last_change(&document.doc)?);
     }
-    let options = CommitOptions::default().with_time(time_s);
-    tx.commit_with(if message.is_empty() { options } else { options.with_message(message) });
-    changes.push(plant::last_change(&document.doc)?);
+    document.kept = Some((shape.print(), kept));
     Ok((document, changes))
 }
 

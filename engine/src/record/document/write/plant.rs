@@ -14,6 +14,7 @@ use crate::record::shape::Shape;
 use crate::record::view::{DEPTH_MAX, Fields, Value};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 /// Makes a change the derived one of its content and applies that.
@@ -33,9 +34,10 @@ pub(super) fn plant(
 ) -> Result<Vec<Change>, EditError> {
     let mut roots = BTreeSet::new();
     // Of a single edit it is known that it changes nothing where the value is there.
-    let seen = Seen { slots: read::slots(&document.doc), shape, kept: kept.clone() };
     let single = edits.len() == 1 && !document.doc.is_empty();
-    let lacks = |path: &str, value: &Value| !single || read::field(&document.doc, &seen, path).as_ref() != Some(value);
+    let seen = OnceCell::new();
+    let seen = || seen.get_or_init(|| Seen { slots: read::slots(&document.doc), shape, kept: kept.clone() });
+    let lacks = |path: &str, value: &Value| !single || read::field(&document.doc, seen(), path).as_ref() != Some(value);
     for edit in edits {
         match edit {
             FieldEdit::Increment { field, .. } => {
