@@ -2,7 +2,7 @@
 //! randomness of its own: time and random numbers are handed in. The relay uses its lower layers: names, changes,
 //! the admission gate, the wire and the disk.
 //!
-//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` ·
+//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` · `query` ·
 //! `store session event` · `engine`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
@@ -15,6 +15,7 @@ pub mod engine;
 pub mod event;
 pub mod gate;
 pub mod id;
+pub mod query;
 pub mod record;
 pub mod session;
 pub mod store;
@@ -24,6 +25,7 @@ pub mod wire;
 pub use engine::Engine;
 pub use event::{Event, State, Status};
 pub use id::{Collection, DeviceId, Key, RecordId, WorkspaceId};
+pub use query::{PageCursor, Query, QueryError};
 pub use record::{EditError, FieldEdit, Fields, Value, View};
 pub use session::Mode;
 pub use store::{Committed, Settings, StoreError};
