@@ -17,6 +17,7 @@
 //! ```
 
 mod messages;
+mod queries;
 
 use crate::disk::Disk;
 use crate::event::{Event, State, Status};

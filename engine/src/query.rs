@@ -6,11 +6,15 @@ pub mod field;
 pub mod filter;
 pub mod order;
 mod parse;
+pub mod plan;
+pub mod ranges;
+pub mod tally;
 pub mod words;
 
 pub use cursor::{PageCursor, Position};
 pub use field::Field;
 pub use filter::{Filter, Op};
+pub use tally::{Tallied, Tally};
 pub use words::Words;
 
 use crate::id::Key;

@@ -2,10 +2,12 @@
 //! something is one atomic, flushed commit. Must not know the session, sockets or clocks.
 
 mod draft;
+mod indexes;
 mod keys;
 mod local;
 mod outbox;
 mod quarantine;
+mod query;
 mod read;
 mod reauthor;
 mod remote;
@@ -16,9 +18,11 @@ use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
 use crate::disk::{Disk, DiskError, txn, txn::Txn};
 use crate::id::{ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, WorkspaceId};
+use crate::query::QueryError;
 use crate::record::{DocumentFault, EditError, Schema};
 use crate::time::Timestamp;
 use crate::wire::BatchFault;
+use indexes::Indexes;
 use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +30,7 @@ use std::sync::Arc;
 pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
 pub use quarantine::Quarantined;
+pub use query::{Explanation, PAGE_BYTES_MAX, Page, Sorted};
 pub use remote::Applied;
 
 /// What a store is told when it is made. All but the workspace may change later.
@@ -99,6 +104,9 @@ pub enum StoreError {
     /// A name breaks its rules.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A query that cannot be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
 }
 
 impl From<CodecError> for StoreError {
@@ -128,6 +136,7 @@ pub struct Store {
     collections: BTreeMap<Collection, CollectionRow>,
     /// Those of the collections that have one.
     schemas: BTreeMap<Collection, Arc<Schema>>,
+    indexes: Indexes,
 }
 
 impl Store {
@@ -172,8 +181,19 @@ impl Store {
             collections.insert(keys::collection_of(&key)?, codec::decode(&bytes)?);
         }
         let (settings, device, actor) = (settings.settings()?, DeviceId(known.device), ActorId::ordinary(known.actor));
-        let mut store = Self { disk, settings, device, actor, state, collections, schemas: BTreeMap::new() };
+        let mut store = Self {
+            disk,
+            settings,
+            device,
+            actor,
+            state,
+            collections,
+            schemas: BTreeMap::new(),
+            indexes: Indexes::new(),
+        };
         store.read_schemas()?;
+        store.read_indexes()?;
+        store.settle_indexes()?;
         Ok(store)
     }
 

@@ -147,12 +147,22 @@ fn string(bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> bool {
     false
 }
 
-/// The start of a text's component, in front of all texts that begin with `prefix`; and whether it was cut.
-pub fn encode_prefix(prefix: &str, bytes_max: usize) -> (Vec<u8>, bool) {
+/// What the components of all texts begin with that begin with `prefix`.
+pub fn encode_prefix(prefix: &str, bytes_max: usize) -> Vec<u8> {
     let mut bytes = vec![TEXT];
-    let cut = string(prefix.as_bytes(), bytes_max, &mut bytes);
-    bytes.truncate(bytes.len() - END.len());
-    (bytes, cut)
+    if !string(prefix.as_bytes(), bytes_max, &mut bytes) {
+        bytes.truncate(bytes.len() - END.len());
+    }
+    bytes
+}
+
+/// Whether values with other contents may have this component.
+pub fn is_cut(component: &[u8]) -> bool {
+    match component.first() {
+        Some(&(LIST | MAP)) => true,
+        Some(&(TEXT | BYTES)) => component.ends_with(&CUT),
+        _ => false,
+    }
 }
 
 /// All components of the value's kind: from, until.

@@ -26,6 +26,8 @@ pub(super) struct Draft {
     pub(super) row: DocumentRow,
     /// As it was: whether it was deleted, and its leaf; `None` for a new record.
     before: Option<(bool, Digest)>,
+    /// Its view as it was, where indexes have to know.
+    view_before: Option<View>,
     snapshot_changed: bool,
 }
 
@@ -68,7 +70,13 @@ impl Store {
     pub(super) fn open_draft(&self, record: &RecordId) -> Result<Draft, StoreError> {
         let id = DocumentId::derive(&self.settings.workspace, record);
         let Some(bytes) = txn::read(&*self.disk, &keys::record(record))? else {
-            return Ok(Draft { id, row: DocumentRow::default(), before: None, snapshot_changed: false });
+            return Ok(Draft {
+                id,
+                row: DocumentRow::default(),
+                before: None,
+                view_before: None,
+                snapshot_changed: false,
+            });
         };
         let (view, rest) = codec::decode_front::<StoredView>(&bytes)?;
         let mut row: DocumentRow = codec::decode(rest)?;
@@ -77,7 +85,8 @@ impl Store {
             row.snapshot = apart.ok_or_else(|| StoreError::Damaged { what: format!("{record} lost its snapshot") })?;
         }
         let before = Some((view.deleted(), row.lineage.leaf(&id)));
-        Ok(Draft { id, row, before, snapshot_changed: false })
+        let view_before = if self.is_indexed(&record.collection) { view.view() } else { None };
+        Ok(Draft { id, row, before, view_before, snapshot_changed: false })
     }
 
     /// Writes a changed record with its collection's counts and digest. `document` holds what the draft's row says.
@@ -114,6 +123,7 @@ impl Store {
             None => tx.put_new(keys::record(record), &bytes),
             Some(_) => tx.put(keys::record(record), &bytes),
         }
+        self.write_indexes(tx, record, draft.view_before.as_ref(), &view)?;
         Ok(view)
     }
 

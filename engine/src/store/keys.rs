@@ -8,10 +8,13 @@
 //! | `c` collection | records, deleted records, digest |
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
 //! | `s` collection `0` key | a record's snapshot, when it is large |
+//! | `id` index | an index: its collection, fields and state |
+//! | `ir` index, values, key | a record in an index of values |
+//! | `iw` index, word `0` first | records that have a word, from the key `first` on |
 //! | `o` number | one transaction that the relay has not acknowledged |
 //! | `q` collection `0` key `0` number | a change set aside |
 //!
-//! Numbers are 8 bytes, big-endian. No name contains a zero byte.
+//! Numbers are 8 bytes, an index is 4 bytes, big-endian. No name contains a zero byte.
 
 use super::StoreError;
 use crate::id::{Collection, RecordId};
@@ -96,6 +99,30 @@ pub(super) fn all_quarantine() -> (Vec<u8>, Vec<u8>) {
 pub(super) fn quarantined_record(key: &[u8]) -> Result<RecordId, StoreError> {
     let end = key.len().checked_sub(9).ok_or_else(|| StoreError::Damaged { what: "a quarantine key".to_owned() })?;
     record_of(&key[..end])
+}
+
+pub(super) fn index(number: u32) -> Vec<u8> {
+    [b"id".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// All rows that say what indexes there are: from, until.
+pub(super) fn indexes() -> (Vec<u8>, Vec<u8>) {
+    (b"id".to_vec(), b"ie".to_vec())
+}
+
+pub(super) fn index_number_of(key: &[u8]) -> Result<u32, StoreError> {
+    let bytes = key.last_chunk::<4>().ok_or_else(|| StoreError::Damaged { what: "an index's key".to_owned() })?;
+    Ok(u32::from_be_bytes(*bytes))
+}
+
+/// What the keys of an index of values begin with.
+pub(super) fn values(number: u32) -> Vec<u8> {
+    [b"ir".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// What the keys of an index of words begin with.
+pub(super) fn words(number: u32) -> Vec<u8> {
+    [b"iw".as_slice(), &number.to_be_bytes()].concat()
 }
 
 fn named(prefix: &[u8], record: &RecordId) -> Vec<u8> {

@@ -88,6 +88,25 @@ pub(super) struct QuarantineRow {
     pub(super) at_ms: i64,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(super) enum IndexState {
+    /// Every record through this key is in it, and every one that was written since.
+    Building {
+        through: Option<String>,
+    },
+    Complete,
+    /// No schema has it any more; its rows go.
+    Dropping,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(super) struct IndexRow {
+    pub(super) collection: String,
+    pub(super) fields: Vec<String>,
+    pub(super) words: bool,
+    pub(super) state: IndexState,
+}
+
 macro_rules! versioned {
     ($($row:ident = $what:literal),* $(,)?) => {
         $(impl Versioned for $row {
@@ -105,4 +124,5 @@ versioned! {
     DocumentRow = "a record's document",
     OutboxRow = "an outbox entry",
     QuarantineRow = "a quarantined change",
+    IndexRow = "an index",
 }

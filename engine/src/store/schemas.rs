@@ -34,7 +34,10 @@ impl Store {
             let view = self.get(record)?.filter(|view| !view.deleted);
             self.keep_schema(record.key.as_str(), view.map(|view| Schema::read(&view.fields)));
         }
-        Ok(())
+        match changed.iter().any(|record| record.collection.as_str() == SCHEMAS) {
+            true => self.settle_indexes(),
+            false => Ok(()),
+        }
     }
 
     /// Comptoir's own collections have no schema; a key that names no collection has no effect.
