@@ -189,10 +189,15 @@ fn join(f: &mut fmt::Formatter<'_>, parts: &[Filter], between: &str, none: &str)
         [one] => return write!(f, "{one}"),
         _ => {}
     }
-    for (index, part) in parts.iter().enumerate() {
+    for (index, mut part) in parts.iter().enumerate() {
         let before = if index == 0 { "" } else { between };
+        while let Filter::And(alone) | Filter::Or(alone) = part
+            && let [one] = alone.as_slice()
+        {
+            part = one;
+        }
         match part {
-            Filter::And(_) | Filter::Or(_) => write!(f, "{before}({part})")?,
+            Filter::And(parts) | Filter::Or(parts) if parts.len() > 1 => write!(f, "{before}({part})")?,
             _ => write!(f, "{before}{part}")?,
         }
     }

@@ -93,7 +93,19 @@ fn shown(value: Option<&Value>) -> Value {
         Some(Value::List(_)) => Value::List(Vec::new()),
         Some(Value::Map(_)) => Value::Map(BTreeMap::new()),
         Some(Value::Counter(number)) => Value::Int(*number),
+        Some(Value::Uint(number)) => i64::try_from(*number).map_or(Value::Uint(*number), Value::Int),
+        Some(Value::Float(number)) => whole(*number),
         Some(other) => other.clone(),
+    }
+}
+
+/// A double as a whole number where it is one of 64 bits, as other records of its group may have it.
+fn whole(number: f64) -> Value {
+    let exact = number as i128;
+    let uint = || u64::try_from(exact).map(Value::Uint);
+    match i64::try_from(exact).map(Value::Int).or_else(|_| uint()) {
+        Ok(value) if exact as f64 == number => value,
+        _ => Value::Float(number),
     }
 }
 
