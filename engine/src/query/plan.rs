@@ -161,10 +161,10 @@ fn by_words(query: &Query, parts: &[&Filter], at: usize, shape: &Shape) -> Optio
     let (part, alone) = said;
     let (served, rest) = split(parts, if alone { std::slice::from_ref(&part) } else { &[] });
     let (order, backward) = open_order(query, |_| false);
-    let ordered = order.is_empty();
+    let ordered = order.is_empty() && !backward;
     let rank = (usize::MAX, alone, ordered, 0, true);
     let access = Access::Words(at, words.clone());
-    Some(Plan { access, backward: backward && ordered, ordered, grouped: 0, group: Vec::new(), served, rest, rank })
+    Some(Plan { access, backward: false, ordered, grouped: 0, group: Vec::new(), served, rest, rank })
 }
 
 fn by_values(query: &Query, parts: &[&Filter], at: usize, shape: &Shape) -> Plan {

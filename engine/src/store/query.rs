@@ -181,7 +181,7 @@ impl Store {
                 _ if plan.grouped > 0 => Sorted::Groups,
                 _ => Sorted::All,
             },
-            rows: reader.rows_read,
+            rows: reader.rows_read(),
             records: reader.records_read,
             found,
         }

@@ -9,6 +9,7 @@ use crate::disk::txn::Txn;
 use crate::id::Key;
 use crate::query::order;
 use crate::store::{StoreError, keys};
+use std::ops::Range;
 
 /// A block is divided when it is longer, in bytes.
 const BLOCK_BYTES_MAX: usize = 2048;
@@ -53,8 +54,19 @@ pub(super) fn remove(tx: &mut Txn<'_>, number: u32, word: &str, record: &Key) ->
     Ok(())
 }
 
-/// The word of a row's key, and its block's records.
-pub(in crate::store) fn read<'b>(row: &[u8], block: &'b [u8]) -> Result<impl Iterator<Item = &'b str>, StoreError> {
+/// Where the records' keys are in a block.
+pub(in crate::store) fn places(row: &[u8], block: &[u8]) -> Result<Vec<Range<usize>>, StoreError> {
+    let mut at = 1;
+    let place = |key: &str| {
+        let place = at..at + key.len();
+        at = place.end + 1;
+        place
+    };
+    Ok(read(row, block)?.map(place).collect())
+}
+
+/// A block's records.
+fn read<'b>(row: &[u8], block: &'b [u8]) -> Result<impl Iterator<Item = &'b str>, StoreError> {
     let keys = match block {
         [] => Some(""),
         [BLOCK_VERSION, keys @ ..] => std::str::from_utf8(keys).ok(),

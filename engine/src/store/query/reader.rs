@@ -1,7 +1,7 @@
 //! The records that a plan leads to and the filter is true of, one after another. Must not know pages or sums.
 
 use super::rows::Rows;
-use super::words;
+use super::words::Matching;
 use crate::disk::txn;
 use crate::id::{Collection, Key, RecordId};
 use crate::query::cursor::Position;
@@ -29,7 +29,7 @@ type Candidate = (Found, Option<Vec<u8>>);
 enum Source {
     Records(Rows),
     Values { rows: Rows, fields: usize, prefix: usize },
-    Keys(std::vec::IntoIter<Key>),
+    Words(Matching),
 }
 
 /// The most rows that are counted to choose between two plans.
@@ -62,7 +62,7 @@ pub(super) struct Reader<'s> {
     after: Option<Position>,
     /// Else a view is only read to ask the filter.
     pub(super) wants_views: bool,
-    pub(super) rows_read: u64,
+    rows_read: u64,
     pub(super) records_read: u64,
 }
 
@@ -89,6 +89,14 @@ impl<'s> Reader<'s> {
         })
     }
 
+    /// Rows of indexes that were read.
+    pub(super) fn rows_read(&self) -> u64 {
+        match &self.source {
+            Source::Words(matching) => matching.rows_read() + self.rows_read,
+            Source::Records(_) | Source::Values { .. } => self.rows_read,
+        }
+    }
+
     /// Begins behind a place: reads on from there as far as the plan's order allows, and passes over the rest.
     pub(super) fn begin_after(&mut self, after: Option<Position>) {
         self.after = after;
@@ -110,8 +118,11 @@ impl<'s> Reader<'s> {
                         Known::Order(number) => order::cut(parts[*number], self.usable.shapes[at].text_bytes_max()),
                         Known::Value(component) => component.clone(),
                     };
-                    cut |= order::is_cut(&component);
+                    cut = order::is_cut(&component);
                     bound.extend_from_slice(&component);
+                    if cut {
+                        break;
+                    }
                 }
                 match (self.plan.ordered && !cut, self.plan.backward) {
                     (true, false) => bound.extend_from_slice(&[key, &[0]].concat()),
@@ -121,12 +132,7 @@ impl<'s> Reader<'s> {
                 }
                 rows.skip(&bound);
             }
-            Source::Keys(keys) if self.plan.ordered => {
-                let begun =
-                    |other: &Key| if self.plan.backward { other >= position.key() } else { other <= position.key() };
-                let begun = keys.as_slice().partition_point(begun);
-                keys.by_ref().take(begun).for_each(drop);
-            }
+            Source::Words(matching) if self.plan.ordered => matching.skip(position.key()),
             _ => {}
         }
     }
@@ -174,7 +180,7 @@ impl<'s> Reader<'s> {
         let disk = &*self.store.disk;
         let plain = |key| Found { key, group: Vec::new(), cut: false, view: None };
         match &mut self.source {
-            Source::Keys(keys) => Ok(keys.next().map(|key| (plain(key), None))),
+            Source::Words(matching) => Ok(matching.next(disk)?.map(|key| (plain(key), None))),
             Source::Records(rows) => {
                 let Some((key, row)) = rows.next(disk)? else { return Ok(None) };
                 self.records_read += 1;
@@ -184,17 +190,19 @@ impl<'s> Reader<'s> {
                 let Some((row, _)) = rows.next(disk)? else { return Ok(None) };
                 self.rows_read += 1;
                 let damaged = || StoreError::Damaged { what: "a row of an index".to_owned() };
-                let (mut at, mut cut, mut group) = (*prefix, false, *prefix);
+                let (mut at, mut whole, mut group) = (*prefix, true, *prefix);
                 for field in 0..*fields {
                     let len = order::component_len(&row[at..]).ok_or_else(damaged)?;
-                    cut |= order::is_cut(&row[at..at + len]);
                     at += len;
-                    if field + 1 == self.plan.grouped {
+                    if whole && field < self.plan.grouped {
                         group = at;
                     }
+                    whole &= !order::is_cut(&row[at - len..at]);
                 }
                 let key = std::str::from_utf8(&row[at..]).map_err(|_| damaged())?;
-                let found = Found { key: Key::new(key)?, group: row[*prefix..group].to_vec(), cut, view: None };
+                // What follows a value that was cut stands in no order.
+                let group = row[*prefix..group].to_vec();
+                let found = Found { key: Key::new(key)?, group, cut: !whole, view: None };
                 Ok(Some((found, None)))
             }
         }
@@ -214,7 +222,7 @@ fn choose(
     let plans = plan::plans(query, &usable.shapes);
     let mut in_order = plans.iter().find(|plan| plan.ordered).cloned();
     for plan in plans {
-        let Some(chosen) = begin(store, collection, plan, usable, rows_read)? else { continue };
+        let Some(chosen) = begin(store, collection, plan, usable)? else { continue };
         if let (false, Source::Values { rows, .. }, Some(limit)) = (chosen.plan.ordered, &chosen.source, query.limit)
             && let Some(in_order) = in_order.take()
         {
@@ -223,7 +231,7 @@ fn choose(
             let counted = rows.count(&*store.disk, worth as usize + 1)?;
             *rows_read += counted as u64;
             if counted as u64 > worth
-                && let Some(in_order) = begin(store, collection, in_order, usable, rows_read)?
+                && let Some(in_order) = begin(store, collection, in_order, usable)?
             {
                 return Ok(in_order);
             }
@@ -234,13 +242,7 @@ fn choose(
 }
 
 /// Where a plan's records come from; `None` where that would be too much.
-fn begin(
-    store: &Store,
-    collection: &Collection,
-    plan: Plan,
-    usable: &Usable,
-    rows_read: &mut u64,
-) -> Result<Option<Chosen>, StoreError> {
+fn begin(store: &Store, collection: &Collection, plan: Plan, usable: &Usable) -> Result<Option<Chosen>, StoreError> {
     let behind = |prefix: &[u8], ranges: &[Range]| {
         let range = |range: &Range| ([prefix, &range.from].concat(), [prefix, &range.until].concat());
         Rows::new(ranges.iter().map(range).collect(), plan.backward)
@@ -254,10 +256,8 @@ fn begin(
         }
         Access::Words(at, typed) => {
             let prefix = keys::words(usable.numbers[*at]);
-            let found = words::records(&*store.disk, &prefix, typed, plan.backward)?;
-            *rows_read += found.rows;
-            let Some(records) = found.records else { return Ok(None) };
-            (Source::Keys(records.into_iter()), found.exact)
+            let Some(matching) = Matching::open(&*store.disk, &prefix, typed)? else { return Ok(None) };
+            (Source::Words(matching), true)
         }
     };
     let exact = exact && plan.rest.is_empty();
