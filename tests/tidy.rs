@@ -18,6 +18,7 @@ const ENGINE: Layers = Layers {
         &["codec", "change", "disk"],
         &["gate"],
         &["wire", "record"],
+        &["query"],
         &["store", "session", "event"],
         &["engine"],
     ],

@@ -38,6 +38,9 @@ pub trait Disk: Send + Sync {
     /// It sees all of a batch or nothing of it, and may hold up writers while it runs.
     fn range(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError>;
 
+    /// As [`Disk::range`], but from the end: at most `rows_max` rows with keys in `from..until`, descending.
+    fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError>;
+
     /// The last row with a key in `from..until`.
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError>;
 

@@ -18,6 +18,7 @@
 
 mod history;
 mod messages;
+mod queries;
 
 use crate::disk::Disk;
 use crate::event::{Event, State, Status};

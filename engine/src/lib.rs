@@ -2,7 +2,7 @@
 //! randomness of its own: time and random numbers are handed in. The relay uses its lower layers: names, changes,
 //! the admission gate, the wire and the disk.
 //!
-//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` ·
+//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` · `query` ·
 //! `store session event` · `engine`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
@@ -15,6 +15,7 @@ pub mod engine;
 pub mod event;
 pub mod gate;
 pub mod id;
+pub mod query;
 pub mod record;
 pub mod session;
 pub mod store;
@@ -24,11 +25,12 @@ pub mod wire;
 pub use engine::Engine;
 pub use event::{Event, State, Status};
 pub use id::{ChangeHash, Collection, DeviceId, Key, Label, RecordId, SeriesName, TransactionId, WorkspaceId};
+pub use query::{PageCursor, Query, QueryError, Tallied, Tally};
 pub use record::document::HistoryPage;
 pub use record::{Difference, EditError, FieldEdit, Fields, Schema, SchemaError, Value, View};
 pub use session::Mode;
 pub use store::{
-    Author, Committed, Conflict, History, Quarantined, Rival, Series, SeriesAudit, Settings, StoreError, Undone,
-    Version,
+    Author, Committed, Conflict, Explanation, History, Page, Quarantined, Rival, Series, SeriesAudit, Settings,
+    StoreError, Undone, Version,
 };
 pub use time::{Now, Timestamp};

@@ -4,10 +4,12 @@
 mod devices;
 mod draft;
 mod history;
+mod indexes;
 mod keys;
 mod local;
 mod outbox;
 mod quarantine;
+mod query;
 mod read;
 mod reauthor;
 mod rebuild;
@@ -24,9 +26,11 @@ use crate::disk::{Disk, DiskError, txn, txn::Txn};
 use crate::id::{
     ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, TransactionId, WorkspaceId,
 };
+use crate::query::QueryError;
 use crate::record::{DocumentFault, EditError, Schema, SchemaError, Shape};
 use crate::time::Timestamp;
 use crate::wire::BatchFault;
+use indexes::Indexes;
 use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +40,7 @@ pub use history::{CONFLICTS_MAX, Conflict, History, Rival, Undone, Version};
 pub use local::{Committed, TRANSACTION_BYTES_MAX};
 pub use outbox::Outgoing;
 pub use quarantine::Quarantined;
+pub use query::{Explanation, PAGE_BYTES_MAX, Page, Sorted};
 pub use remote::Applied;
 pub use series::{SERIES, SERIES_MAX, Series, SeriesAudit};
 
@@ -150,6 +155,9 @@ pub enum StoreError {
         /// As given.
         digits: String,
     },
+    /// A query that cannot be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
 }
 
 impl From<CodecError> for StoreError {
@@ -184,6 +192,7 @@ pub struct Store {
     /// The same, as documents use them.
     shapes: BTreeMap<Collection, Shape>,
     rebuilt: bool,
+    indexes: Indexes,
 }
 
 impl Store {
@@ -239,10 +248,13 @@ impl Store {
             collections,
             schemas: BTreeMap::new(),
             shapes: BTreeMap::new(),
+            indexes: Indexes::new(),
             rebuilt: false,
         };
         store.read_schemas()?;
+        store.read_indexes()?;
         store.rebuild_stale()?;
+        store.settle_indexes()?;
         Ok(store)
     }
 

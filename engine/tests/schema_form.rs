@@ -17,6 +17,7 @@ fn rules() -> impl Strategy<Value = Rule> {
 
 prop_compose! {
     fn fields()(kind in kinds(), required: bool, default in prop::option::of("[a-z ]{0,8}"), rule in rules()) -> Field {
+        let default = default.filter(|_| kind == FieldType::String && !matches!(rule, Rule::Forward(_)));
         let rule = if rule.suits(kind) { rule } else { Rule::Last };
         Field { kind, required, default: default.map(Value::String), rule }
     }

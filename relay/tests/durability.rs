@@ -34,6 +34,9 @@ impl Disk for Gated {
     fn range(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
         self.disk.range(from, until, rows_max)
     }
+    fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+        self.disk.range_back(from, until, rows_max)
+    }
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
         self.disk.last(from, until)
     }

@@ -108,6 +108,12 @@ impl Disk for SimDisk {
         Ok(state.visible.range::<[u8], _>(bounds).take(rows_max).map(owned).collect())
     }
 
+    fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+        let state = self.call()?;
+        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        Ok(state.visible.range::<[u8], _>(bounds).rev().take(rows_max).map(owned).collect())
+    }
+
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
         let state = self.call()?;
         let Some(bounds) = super::bounds(from, until) else { return Ok(None) };

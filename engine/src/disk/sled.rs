@@ -120,6 +120,15 @@ impl Disk for SledDisk {
         })
     }
 
+    fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+        let bounds = super::bounds(from, until);
+        let _newest = self.between_batches();
+        self.tree.call("reading", |db| match bounds {
+            Some(bounds) => db.range::<&[u8], _>(bounds).rev().take(rows_max).map(|row| row.map(owned)).collect(),
+            None => Ok(Vec::new()),
+        })
+    }
+
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
         let bounds = super::bounds(from, until);
         let _newest = self.between_batches();

@@ -15,6 +15,7 @@
 //! The length in a part's key keeps the parts of one value together whatever bytes the keys hold.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::{Batch, Disk, DiskError, KEY_BYTES_MAX, Row, check_length, readable};
 
@@ -81,6 +82,56 @@ impl<'d> Txn<'d> {
         self.stage(key, None, false);
     }
 
+    /// As [`Txn::put`], for a key whose value, old or new, is never longer than one row: saves the read.
+    pub fn put_short(&mut self, key: Vec<u8>, value: &[u8]) {
+        self.stage(key, Some(value.to_vec()), true);
+    }
+
+    /// As [`Txn::remove`], for a key whose value was never longer than one row: saves the read.
+    pub fn remove_short(&mut self, key: Vec<u8>) {
+        self.stage(key, None, true);
+    }
+
+    /// The first key of `from..until` with its value, as it will be after the commit. Fails as [`read`] does.
+    pub fn first(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
+        let mut from = from.to_vec();
+        while from.as_slice() < until {
+            let staged =
+                self.staged.range::<[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(until))).next();
+            let on_disk = scan(self.disk, &from, until, 1)?.pop();
+            match (staged, on_disk) {
+                (Some((key, staged)), on_disk) if on_disk.as_ref().is_none_or(|(other, _)| key <= other) => {
+                    match &staged.value {
+                        Some(value) => return Ok(Some((key.clone(), value.clone()))),
+                        None => from = [key.as_slice(), &[0]].concat(),
+                    }
+                }
+                (_, on_disk) => return Ok(on_disk),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last key of `from..until` with its value, as it will be after the commit. Fails as [`read`] does.
+    pub fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
+        let mut until = until.to_vec();
+        while from < until.as_slice() {
+            let bounds = (Bound::Included(from), Bound::Excluded(until.as_slice()));
+            let staged = self.staged.range::<[u8], _>(bounds).next_back();
+            let on_disk = last(self.disk, from, &until)?;
+            match (staged, on_disk) {
+                (Some((key, staged)), on_disk) if on_disk.as_ref().is_none_or(|(other, _)| key >= other) => {
+                    match &staged.value {
+                        Some(value) => return Ok(Some((key.clone(), value.clone()))),
+                        None => until = key.clone(),
+                    }
+                }
+                (_, on_disk) => return Ok(on_disk),
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether nothing is staged.
     pub fn is_empty(&self) -> bool {
         self.staged.is_empty()
@@ -127,6 +178,18 @@ pub fn read(disk: &dyn Disk, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
 pub fn scan(disk: &dyn Disk, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
     let mut found = Vec::new();
     for (key, row) in disk.range(from, until.min(&PARTS_KEY_FROM), rows_max)? {
+        // A row removed while the scan ran is left out.
+        if let Some(value) = open_row(disk, &key, row)? {
+            found.push((key, value));
+        }
+    }
+    Ok(found)
+}
+
+/// As [`scan`], but from the end, descending.
+pub fn scan_back(disk: &dyn Disk, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+    let mut found = Vec::new();
+    for (key, row) in disk.range_back(from, until.min(&PARTS_KEY_FROM), rows_max)? {
         // A row removed while the scan ran is left out.
         if let Some(value) = open_row(disk, &key, row)? {
             found.push((key, value));

@@ -31,6 +31,8 @@ pub(super) struct Draft {
     before: Option<(bool, Digest)>,
     /// What it showed, where that saves looking through its history.
     shown: Option<View>,
+    /// Its view as it was, where indexes have to know.
+    view_before: Option<View>,
     snapshot_changed: bool,
     /// A change has joined that did not follow all the others: only then can a conflict begin.
     pub(super) concurrent: bool,
@@ -90,6 +92,7 @@ impl Store {
                 row: DocumentRow::default(),
                 before: None,
                 shown: None,
+                view_before: None,
                 snapshot_changed: false,
                 concurrent: false,
             });
@@ -102,8 +105,9 @@ impl Store {
         }
         let before = Some((view.deleted(), row.lineage.leaf(&id)));
         let whole = bytes.len() < VIEW_BYTES_WHOLE && self.shape(&record.collection).keeps();
-        let shown = if whole { view.view() } else { None };
-        Ok(Draft { id, row, before, shown, snapshot_changed: false, concurrent: false })
+        let view = if whole || self.is_indexed(&record.collection) { view.view() } else { None };
+        let shown = if whole { view.clone() } else { None };
+        Ok(Draft { id, row, before, shown, view_before: view, snapshot_changed: false, concurrent: false })
     }
 
     /// Writes a changed record with its collection's counts and digest. `document` holds what the draft's row says.
@@ -142,6 +146,7 @@ impl Store {
             None => tx.put_new(keys::record(record), &bytes),
             Some(_) => tx.put(keys::record(record), &bytes),
         }
+        self.write_indexes(tx, record, draft.view_before.as_ref(), &view)?;
         Ok(view)
     }
 
@@ -152,11 +157,13 @@ impl Store {
         collections: &mut BTreeMap<Collection, CollectionRow>,
         record: &RecordId,
         draft: &Draft,
-    ) {
+    ) -> Result<(), StoreError> {
         self.without(collections, record, draft);
         tx.remove(keys::record(record));
         tx.remove(keys::snapshot(record));
         tx.remove(keys::conflict(record));
+        let gone = View { deleted: true, ..View::default() };
+        self.write_indexes(tx, record, draft.view_before.as_ref(), &gone)
     }
 
     /// The collection's row without what the record added to it before.

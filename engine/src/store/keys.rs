@@ -8,13 +8,16 @@
 //! | `c` collection | records, deleted records, digest, what the views were made by |
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
 //! | `s` collection `0` key | a record's snapshot, when it is large |
+//! | `id` index | an index: its collection, fields and state |
+//! | `ir` index, values, key | a record in an index of values |
+//! | `iw` index, word `0` first | records that have a word, from the key `first` on |
 //! | `o` number | one transaction that the relay has not acknowledged |
 //! | `n` series | a number series of this device |
 //! | `q` collection `0` key `0` number | a change set aside |
 //! | `x` `c` collection `0` key | nothing: the record has a field with several concurrent values |
 //! | `x` `t` transaction id | the records of a transaction over several |
 //!
-//! Numbers are 8 bytes, big-endian. No name contains a zero byte.
+//! Numbers are 8 bytes, an index is 4 bytes, big-endian. No name contains a zero byte.
 
 use super::StoreError;
 use crate::id::{Collection, RecordId, SeriesName, TransactionId};
@@ -135,6 +138,30 @@ pub(super) fn all_series() -> (Vec<u8>, Vec<u8>) {
 
 pub(super) fn series_of(key: &[u8]) -> Result<SeriesName, StoreError> {
     Ok(SeriesName::new(text(&key[1..])?)?)
+}
+
+pub(super) fn index(number: u32) -> Vec<u8> {
+    [b"id".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// All rows that say what indexes there are: from, until.
+pub(super) fn indexes() -> (Vec<u8>, Vec<u8>) {
+    (b"id".to_vec(), b"ie".to_vec())
+}
+
+pub(super) fn index_number_of(key: &[u8]) -> Result<u32, StoreError> {
+    let bytes = key.last_chunk::<4>().ok_or_else(|| StoreError::Damaged { what: "an index's key".to_owned() })?;
+    Ok(u32::from_be_bytes(*bytes))
+}
+
+/// What the keys of an index of values begin with.
+pub(super) fn values(number: u32) -> Vec<u8> {
+    [b"ir".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// What the keys of an index of words begin with.
+pub(super) fn words(number: u32) -> Vec<u8> {
+    [b"iw".as_slice(), &number.to_be_bytes()].concat()
 }
 
 fn named(prefix: &[u8], record: &RecordId) -> Vec<u8> {

@@ -58,7 +58,7 @@ impl Store {
     }
 }
 
-fn view(bytes: &[u8]) -> Result<View, StoreError> {
+pub(super) fn view(bytes: &[u8]) -> Result<View, StoreError> {
     let (stored, _) = codec::decode_front::<StoredView>(bytes)?;
     stored.view().ok_or_else(|| StoreError::Damaged { what: "a stored view".to_owned() })
 }

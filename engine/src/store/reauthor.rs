@@ -82,7 +82,7 @@ impl Store {
         draft.concurrent = true;
         changes.iter().for_each(|change| draft.extend(change));
         match changes.is_empty() {
-            true => self.remove_draft(tx, &mut collections, record, &draft),
+            true => self.remove_draft(tx, &mut collections, record, &draft)?,
             false => {
                 let document = draft.document()?;
                 self.write_draft(tx, &mut collections, record, draft, &document)?;

@@ -118,6 +118,25 @@ pub(super) struct SeriesRow {
     pub(super) given_tagged: u64,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(super) enum IndexState {
+    /// Every record through this key is in it, and every one that was written since.
+    Building {
+        through: Option<String>,
+    },
+    Complete,
+    /// No schema has it any more; its rows go.
+    Dropping,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(super) struct IndexRow {
+    pub(super) collection: String,
+    pub(super) fields: Vec<String>,
+    pub(super) words: bool,
+    pub(super) state: IndexState,
+}
+
 macro_rules! versioned {
     ($($row:ident = $what:literal),* $(,)?) => {
         $(impl Versioned for $row {
@@ -137,4 +156,5 @@ versioned! {
     TransactionRow = "a transaction's row",
     SeriesRow = "a number series",
     QuarantineRow = "a quarantined change",
+    IndexRow = "an index",
 }

@@ -74,7 +74,10 @@ impl Store {
             self.keep_schema(record.key.as_str(), view.map(|view| Schema::read(&view.fields)));
             self.rebuild(&collection, Some(&before))?;
         }
-        Ok(())
+        match changed.iter().any(|record| record.collection.as_str() == SCHEMAS) {
+            true => self.settle_indexes(),
+            false => Ok(()),
+        }
     }
 
     /// Comptoir's own collections have no schema; a key that names no collection has no effect.
