@@ -3,7 +3,7 @@
 use comptoir_engine::disk::DiskError;
 use comptoir_engine::id::NameError;
 use comptoir_engine::record::json::JsonError;
-use comptoir_engine::{EditError, StoreError};
+use comptoir_engine::{EditError, QueryError, StoreError};
 use std::path::PathBuf;
 
 /// Why something could not be done. Nothing of it was done, and nothing saved before is lost.
@@ -18,6 +18,9 @@ pub enum Error {
     /// Not a JSON record.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// A query that cannot be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// There is no such record.
     #[error("there is no record {record}: check the collection and the key")]
     NoRecord {
@@ -124,7 +127,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 33] = [
+pub const CODES: [&str; 38] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -158,6 +161,11 @@ pub const CODES: [&str; 33] = [
     "argument",
     "usage",
     "demo",
+    "query-syntax",
+    "query-too-large",
+    "cursor",
+    "unsorted",
+    "groups",
 ];
 
 impl Error {
@@ -166,6 +174,7 @@ impl Error {
         match self {
             Self::Store(error) => store_code(error),
             Self::Name(_) => "name",
+            Self::Query(error) => query_code(error),
             Self::Json(JsonError::Syntax { .. }) => "json-syntax",
             Self::Json(JsonError::NotObject { .. }) => "json-not-object",
             Self::Json(JsonError::TooDeep) => "too-deep",
@@ -193,6 +202,7 @@ impl Error {
         match self {
             Self::Store(error) => store_args(error),
             Self::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
+            Self::Query(error) => query_args(error),
             Self::Json(JsonError::Syntax { cause }) => vec![("cause", cause.clone())],
             Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
             Self::Json(_) | Self::ShutDown | Self::Busy | Self::NoRelay => Vec::new(),
@@ -234,7 +244,36 @@ fn store_args(error: &StoreError) -> Vec<(&'static str, String)> {
         }
         StoreError::Edit { record, error } => vec![("record", record.to_string()), ("cause", error.to_string())],
         StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
+        StoreError::Query(error) => query_args(error),
         other => vec![("cause", other.to_string())],
+    }
+}
+
+fn query_args(error: &QueryError) -> Vec<(&'static str, String)> {
+    match error {
+        QueryError::Syntax { position, expected, found } => {
+            vec![("position", position.to_string()), ("expected", (*expected).to_owned()), ("found", found.clone())]
+        }
+        QueryError::TooLarge { limit, limit_max } => {
+            vec![("limit", (*limit).to_owned()), ("limit_max", limit_max.to_string())]
+        }
+        QueryError::BadCursor | QueryError::ForeignCursor => vec![("cause", error.to_string())],
+        QueryError::Unsorted { order, records_max } => {
+            vec![("order", order.clone()), ("records_max", records_max.to_string())]
+        }
+        QueryError::Groups { field, groups_max } => {
+            vec![("field", field.clone()), ("groups_max", groups_max.to_string())]
+        }
+    }
+}
+
+fn query_code(error: &QueryError) -> &'static str {
+    match error {
+        QueryError::Syntax { .. } => "query-syntax",
+        QueryError::TooLarge { .. } => "query-too-large",
+        QueryError::BadCursor | QueryError::ForeignCursor => "cursor",
+        QueryError::Unsorted { .. } => "unsorted",
+        QueryError::Groups { .. } => "groups",
     }
 }
 
@@ -254,6 +293,7 @@ fn store_code(error: &StoreError) -> &'static str {
         StoreError::Edit { .. } => "edit",
         StoreError::TooLarge { .. } => "too-large",
         StoreError::Name(_) => "name",
+        StoreError::Query(error) => query_code(error),
         StoreError::Batch(_) | StoreError::Unclear | StoreError::Forked { .. } => "history",
     }
 }

@@ -1,5 +1,7 @@
 //! The SDK's public face: a cloneable handle to the thread that owns the store. Must not know sockets.
 
+mod queries;
+
 use crate::error::Error;
 use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
 use comptoir_engine::{

@@ -34,10 +34,11 @@ mod socket;
 mod text;
 mod worker;
 
+pub use comptoir_engine::query;
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::{
-    Collection, Committed, DeviceId, FieldEdit, Fields, Key, Mode, RecordId, Settings, State, Timestamp, Value, View,
-    WorkspaceId,
+    Collection, Committed, DeviceId, Explanation, FieldEdit, Fields, Key, Mode, Page, PageCursor, Query, QueryError,
+    RecordId, Settings, State, Tallied, Tally, Timestamp, Value, View, WorkspaceId,
 };
 pub use error::Error;
 pub use handle::{Comptoir, Watch};
@@ -50,3 +51,8 @@ rust_i18n::i18n!("locales", fallback = "en");
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The examples of the page on queries, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/queries.md")]
+pub struct QueriesPage;
