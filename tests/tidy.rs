@@ -20,6 +20,7 @@ const ENGINE: Layers = Layers {
         &["wire", "record"],
         &["query"],
         &["store", "session", "event"],
+        &["live"],
         &["engine"],
     ],
 };

@@ -36,6 +36,10 @@ impl<D: Disk> Disk for Timed<D> {
         self.time(|spent| &mut spent.reading, |disk| disk.range(from, until, rows_max))
     }
 
+    fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+        self.time(|spent| &mut spent.reading, |disk| disk.range_back(from, until, rows_max))
+    }
+
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
         self.time(|spent| &mut spent.reading, |disk| disk.last(from, until))
     }

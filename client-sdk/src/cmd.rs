@@ -138,7 +138,11 @@ pub async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
-            ExitCode::from(if matches!(error, Error::Usage { .. } | Error::Argument { .. }) { 2 } else { 1 })
+            ExitCode::from(if matches!(error, Error::Usage { .. } | Error::Argument { .. } | Error::Query(_)) {
+                2
+            } else {
+                1
+            })
         }
     }
 }
@@ -161,7 +165,12 @@ impl Command {
             Self::Demo(command) => command.run(output).await,
             command => {
                 let shop = Comptoir::open(&place.store).await?;
-                let outcome = command.run_on(&shop, output).await;
+                let lasting = matches!(command, Self::Run(_) | Self::Watch(_));
+                let mut outcome = command.run_on(&shop, output).await;
+                // A short command has no idle time in which indexes would be filled.
+                if !lasting && outcome.is_ok() {
+                    outcome = shop.finish_indexes().await;
+                }
                 let shut = shop.shut_down().await;
                 outcome.and(shut)
             }

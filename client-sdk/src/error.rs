@@ -1,11 +1,12 @@
 //! The one error of the SDK and the command line, each with a stable code. Must not know how it is shown.
 
+mod query;
 mod store;
 
 use crate::record::RecordError;
 use comptoir_engine::id::NameError;
 use comptoir_engine::record::json::JsonError;
-use comptoir_engine::{RecordId, StoreError};
+use comptoir_engine::{QueryError, RecordId, StoreError};
 use std::path::PathBuf;
 
 /// Why something could not be done. Nothing of it was done, and nothing saved before is lost.
@@ -28,6 +29,9 @@ pub enum Error {
         /// Why.
         error: RecordError,
     },
+    /// A query that cannot be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// There is no such record.
     #[error("there is no record {record}: check the collection and the key")]
     NoRecord {
@@ -180,7 +184,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 53] = [
+pub const CODES: [&str; 58] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -234,6 +238,11 @@ pub const CODES: [&str; 53] = [
     "argument",
     "usage",
     "demo",
+    "query-syntax",
+    "query-too-large",
+    "cursor",
+    "unsorted",
+    "groups",
 ];
 
 impl Error {
@@ -243,6 +252,7 @@ impl Error {
             Self::Store(error) => store::code(error),
             Self::Name(NameError { kind: "label", .. }) => "label",
             Self::Name(_) => "name",
+            Self::Query(error) => query::code(error),
             Self::Json(JsonError::Syntax { .. }) => "json-syntax",
             Self::Json(JsonError::NotObject { .. }) => "json-not-object",
             Self::Json(JsonError::TooDeep) => "too-deep",
@@ -277,6 +287,7 @@ impl Error {
         match self {
             Self::Store(error) => store::args(error),
             Self::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
+            Self::Query(error) => query::args(error),
             Self::Json(JsonError::Syntax { cause }) => vec![("cause", cause.clone())],
             Self::Json(JsonError::Number { number }) => vec![("number", number.clone())],
             Self::Json(_) | Self::ShutDown | Self::Busy | Self::NoRelay => Vec::new(),

@@ -1,8 +1,10 @@
 //! The SDK's public face: a cloneable handle to the thread that owns the store. Must not know sockets.
 
 mod history;
+mod live;
 mod numbers;
 mod quarantine;
+mod queries;
 mod records;
 
 use crate::error::Error;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+pub use live::LiveQuery;
 pub use records::RecordPage;
 
 /// Commands that may wait for the thread.

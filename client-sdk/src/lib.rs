@@ -36,15 +36,18 @@ mod text;
 mod worker;
 
 pub use comptoir_derive::{Field, Record};
+pub use comptoir_engine::live::{LiveEvent, Step};
+pub use comptoir_engine::query;
 pub use comptoir_engine::record::json;
 pub use comptoir_engine::record::schema::FieldType;
 pub use comptoir_engine::{
-    Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, FieldEdit, Fields, History, HistoryPage,
-    Key, Mode, RecordId, Rival, Schema, SchemaError, Series, SeriesAudit, SeriesName, Settings, State, Timestamp,
-    TransactionId, Undone, Value, Version, View, WorkspaceId,
+    Author, ChangeHash, Collection, Committed, Conflict, DeviceId, Difference, Explanation, FieldEdit, Fields, History,
+    HistoryPage, Key, Mode, Page, PageCursor, Query, QueryError, RecordId, Rival, Schema, SchemaError, Series,
+    SeriesAudit, SeriesName, Settings, State, Tallied, Tally, Timestamp, TransactionId, Undone, Value, Version, View,
+    WorkspaceId,
 };
 pub use error::Error;
-pub use handle::{Comptoir, RecordPage, Watch};
+pub use handle::{Comptoir, LiveQuery, RecordPage, Watch};
 pub use record::{Bytes, Field, Record, RecordError};
 pub use socket::Traffic;
 pub use worker::{Notice, Status};
@@ -70,4 +73,6 @@ pub mod pages {
     pub struct History;
     #[doc = include_str!("../../docs/schemas.md")]
     pub struct Schemas;
+    #[doc = include_str!("../../docs/queries.md")]
+    pub struct Queries;
 }

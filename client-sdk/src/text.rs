@@ -54,6 +54,9 @@ mod tests {
         text.split("%{").skip(1).filter_map(|rest| rest.split('}').next()).collect()
     }
 
+    const ERRORS: &str =
+        concat!(include_str!("error.rs"), include_str!("error/store.rs"), include_str!("error/query.rs"));
+
     #[test]
     fn every_error_has_a_french_text() {
         let french = texts(include_str!("../locales/fr.yml"));

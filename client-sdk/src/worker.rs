@@ -74,6 +74,8 @@ pub(crate) struct Worker {
     counters: Counters,
     once: Option<Once>,
     live: Option<Mode>,
+    /// Indexes are worked on; not after an error, until the store is opened again.
+    indexing: bool,
     telling: Telling,
 }
 
@@ -87,6 +89,7 @@ impl Worker {
             counters: Counters::default(),
             once: None,
             live: None,
+            indexing: true,
             telling,
         }
     }
@@ -115,9 +118,19 @@ impl Worker {
                 },
                 heard = session::hear(&mut self.link) => self.heard(heard),
                 () = session::room(frames) => {}
+                () = std::future::ready(()), if self.has_index_work() => self.index(),
                 () = tokio::time::sleep_until(due.into()) => self.time_out(),
             }
         }
+    }
+
+    fn has_index_work(&self) -> bool {
+        self.indexing && self.slot.engine().is_some_and(Engine::has_index_work)
+    }
+
+    /// One piece of what indexes wait for.
+    fn index(&mut self) {
+        self.indexing = self.with(|engine, _| engine.index_step()).is_ok();
     }
 
     fn now(&self) -> Now {
@@ -175,6 +188,7 @@ impl Worker {
         if !self.slot.reopen() {
             return;
         }
+        self.indexing = true;
         let now = self.now();
         if let (Some(mode), Ok(engine)) = (self.live, self.slot.engine_mut()) {
             engine.start(mode, now);

@@ -3,7 +3,7 @@
 //! the admission gate, the wire and the disk.
 //!
 //! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` · `query` ·
-//! `store session event` · `engine`.
+//! `store session event` · `live` · `engine`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,6 +15,7 @@ pub mod engine;
 pub mod event;
 pub mod gate;
 pub mod id;
+pub mod live;
 pub mod query;
 pub mod record;
 pub mod session;

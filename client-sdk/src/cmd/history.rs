@@ -16,9 +16,9 @@ pub(super) struct History {
     collection: String,
     #[arg(help = text("arg.key"))]
     key: String,
-    #[arg(long, default_value_t = 20, help = text("arg.limit"))]
+    #[arg(long, default_value_t = 20, help = text("arg.changes-max"))]
     limit: usize,
-    #[arg(long, value_name = "CHANGE", help = text("arg.after"))]
+    #[arg(long, value_name = "CHANGE", help = text("arg.after-change"))]
     after: Option<String>,
     #[arg(long, help = text("arg.history-field"))]
     field: Option<String>,

@@ -39,6 +39,7 @@ pub(super) fn args(error: &StoreError) -> Vec<(&'static str, String)> {
         }
         StoreError::NoTransaction { id } => vec![("id", id.to_string())],
         StoreError::Name(NameError { kind, name, .. }) => vec![("kind", (*kind).to_owned()), ("name", name.clone())],
+        StoreError::Query(error) => super::query::args(error),
         other => vec![("cause", other.to_string())],
     }
 }
@@ -88,6 +89,7 @@ pub(super) fn code(error: &StoreError) -> &'static str {
         StoreError::NotQuarantined { .. } => "not-quarantined",
         StoreError::OnRelay { .. } => "on-relay",
         StoreError::Name(_) => "name",
+        StoreError::Query(error) => super::query::code(error),
         StoreError::Batch(_) | StoreError::Unclear | StoreError::Forked { .. } => "history",
     }
 }

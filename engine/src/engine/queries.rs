@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::id::Collection;
+use crate::live::{Live, LiveEvent, Touched};
 use crate::query::{Query, Tallied, Tally};
 use crate::store::{Explanation, Page, StoreError};
 
@@ -14,6 +15,11 @@ impl Engine {
     /// How [`Engine::query`] answers, found by doing it.
     pub fn explain(&self, collection: &Collection, query: &Query) -> Result<Explanation, StoreError> {
         self.store.explain(collection, query)
+    }
+
+    /// What a live query has to tell.
+    pub fn look(&self, live: &mut Live, touched: &Touched) -> Result<Option<LiveEvent>, StoreError> {
+        live.look(&self.store, touched)
     }
 
     /// Counts the records that a query asks for, whatever its order and page.
