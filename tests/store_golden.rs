@@ -13,7 +13,7 @@ use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::Style;
 use comptoir_engine::wire::message::Refused;
-use comptoir_engine::{FieldEdit, Label, RecordId, Settings, Timestamp, Value, WorkspaceId};
+use comptoir_engine::{Collection, FieldEdit, Label, RecordId, SeriesName, Settings, Timestamp, Value, WorkspaceId};
 use comptoir_tests::golden::{self, Golden};
 use comptoir_tests::steps::Steps;
 use std::fs;
@@ -82,6 +82,11 @@ fn fill(disk: &SimDisk) -> Store {
     store.note_sync(NOW).unwrap();
     commit(&mut store, id("sales", "2"), FieldEdit::Set(json::parse(r#"{"total_cents":99}"#).unwrap()));
     commit(&mut store, id("sales", "2"), FieldEdit::Increment { field: "paid_cents".to_owned(), by: 99 });
+    let series = SeriesName::new("T1").unwrap();
+    commit(&mut store, id("sales", "2"), FieldEdit::Number { field: "receipt".to_owned(), series });
+    let schema = json::parse(r#"{"fields":{"name":{"type":"string"}},"indexes":{"by":"price","words":"words(name)"}}"#);
+    store.set_schema(&Collection::new("products").unwrap(), &schema.unwrap(), NOW).unwrap();
+    while store.index_step().unwrap() {}
     store
 }
 
@@ -128,7 +133,7 @@ fn every_row_of_a_store_keeps_its_bytes_and_opens_and_goes_on() {
     let store = fill(&disk);
     let rows = txn::scan(&disk, &[], &[0xfe], usize::MAX).unwrap();
     let kinds: std::collections::BTreeSet<u8> = rows.iter().map(|(key, _)| key[0]).collect();
-    assert_eq!(kinds, b"mcrsoqx".iter().copied().collect(), "a row of every kind of the key schema");
+    assert_eq!(kinds, b"mcrsoqxni".iter().copied().collect(), "a row of every kind of the key schema");
     let now: Golden = rows.iter().map(|(key, value)| (readable(key), value.clone())).collect();
     let (same, large): (Golden, Golden) = now.into_iter().partition(|(key, _)| is_pinned(key));
     let about = "a device's store: key, value, as `disk::txn::scan` gives them";
