@@ -145,6 +145,43 @@ fn a_range_takes_its_start_leaves_its_end_and_stops_at_its_limit() {
 }
 
 #[test]
+fn a_range_from_the_end_has_the_same_rows_the_last_first() {
+    on_every_disk(|disk| {
+        for key in [b"a", b"b", b"c", b"d"] {
+            put(disk, key, key);
+        }
+        assert_eq!(disk.range_back(b"b", b"d", 10).unwrap(), [row(b"c", b"c"), row(b"b", b"b")]);
+        assert_eq!(disk.range_back(b"a", b"e", 2).unwrap(), [row(b"d", b"d"), row(b"c", b"c")]);
+        assert_eq!(disk.range_back(b"a", b"d", 0).unwrap(), []);
+        assert_eq!(disk.range_back(b"d", b"a", 10).unwrap(), []);
+    });
+}
+
+#[test]
+fn a_transaction_finds_its_first_and_last_rows_as_they_will_be() {
+    on_every_disk(|disk| {
+        for key in [b"b", b"d", b"f"] {
+            commit(disk, key, b"old");
+        }
+        let mut txn = Txn::new(disk);
+        assert_eq!(txn.first(b"a", b"z").unwrap(), Some(row(b"b", b"old")));
+        assert_eq!(txn.last(b"a", b"z").unwrap(), Some(row(b"f", b"old")));
+        txn.remove_short(b"b".to_vec());
+        txn.remove_short(b"f".to_vec());
+        txn.put_short(b"d".to_vec(), b"new");
+        assert_eq!(txn.first(b"a", b"z").unwrap(), Some(row(b"d", b"new")));
+        assert_eq!(txn.last(b"a", b"z").unwrap(), Some(row(b"d", b"new")));
+        txn.put_short(b"e".to_vec(), b"more");
+        assert_eq!(txn.last(b"a", b"z").unwrap(), Some(row(b"e", b"more")));
+        assert_eq!(txn.first(b"e", b"z").unwrap(), Some(row(b"e", b"more")));
+        assert_eq!(txn.last(b"a", b"d").unwrap(), None);
+        assert_eq!(txn.first(b"f", b"a").unwrap(), None);
+        txn.commit().unwrap();
+        assert_eq!(txn::scan_back(disk, b"a", b"z", 9).unwrap(), [row(b"e", b"more"), row(b"d", b"new")]);
+    });
+}
+
+#[test]
 fn last_is_the_greatest_key_before_the_end() {
     on_every_disk(|disk| {
         assert_eq!(disk.last(b"", END), Ok(None));
