@@ -95,12 +95,7 @@ impl Engine {
     /// Does all of `edits` or none. When it returns, the outcome would survive a power cut. Comptoir's own collections are
     /// not edited this way.
     pub fn commit(&mut self, edits: &[(RecordId, FieldEdit)], now: Now) -> Result<Committed, StoreError> {
-        if let Some((record, _)) = edits.iter().find(|(record, _)| record.collection.is_reserved()) {
-            return Err(StoreError::Reserved { record: record.clone() });
-        }
-        let committed = self.store.commit_local(edits, now.wall)?;
-        self.tell_changed(&committed.changed);
-        Ok(committed)
+        self.commit_labelled(edits, None, now)
     }
 
     /// Sets a collection's schema, given as the fields of its record, on every device; setting the same changes nothing.

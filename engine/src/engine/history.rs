@@ -15,6 +15,9 @@ impl Engine {
         label: Option<&Label>,
         now: Now,
     ) -> Result<Committed, StoreError> {
+        if let Some((record, _)) = edits.iter().find(|(record, _)| record.collection.is_reserved()) {
+            return Err(StoreError::Reserved { record: record.clone() });
+        }
         let committed = self.store.commit_labelled(edits, label, now.wall)?;
         self.tell_changed(&committed.changed);
         Ok(committed)
