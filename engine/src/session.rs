@@ -211,6 +211,10 @@ impl Session {
     pub fn end_reconcile(&mut self, through: LogSeq, digest: Digest) {
         self.phase = Phase::Live;
         self.confirmed = Some((through, digest));
+        if self.in_flight.is_empty() {
+            // What was offered stands before what was sent last.
+            self.next_transaction = 0;
+        }
     }
 
     /// The transaction that the next push begins with; `None` when none may be sent now.

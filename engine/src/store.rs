@@ -149,7 +149,7 @@ impl Store {
         let mut tx = Txn::new(&*disk);
         put_row(&mut tx, keys::settings(), &SettingsRow::from(&settings))?;
         put_row(&mut tx, keys::identity(), &draw_identity(identity, rng))?;
-        put_row(&mut tx, keys::state(), &StateRow::default())?;
+        put_row(&mut tx, keys::state(), &StateRow { outbox_next: outbox::FIRST_NUMBER, ..StateRow::default() })?;
         tx.commit()?;
         disk.flush()?;
         Self::open(disk, identity, rng)
