@@ -6,8 +6,8 @@ use crate::plan::stream;
 use crate::till::{Sheets, workspace};
 use comptoir_engine::Timestamp;
 use comptoir_engine::digest::Digest;
-use comptoir_engine::disk::Disk as _;
 use comptoir_engine::disk::sim::SimDisk;
+use comptoir_engine::disk::{Disk as _, DiskError};
 use comptoir_engine::id::{Cursor, LogEpoch, LogSeq};
 use comptoir_engine::store::{Settings, Store};
 use comptoir_engine::wire::message::Role;
@@ -120,7 +120,11 @@ impl Post {
         };
         let before = std::mem::replace(&mut self.follower, Follower::new());
         (self.writer, self.room) = (Some(writer), Some(room));
-        self.follow(now_ms)?;
+        if let Err(error) = self.follow(now_ms)? {
+            self.follower = before;
+            self.writer = None;
+            return Ok(Err(error));
+        }
         for (record, sheet) in &before.sheets {
             if let Some(mark) = sheet.missing_in(self.follower.sheets.get(record)) {
                 return broken(Kind::AckedLost, format!("edit {mark} of {record} is gone from the relay's log"));
@@ -151,19 +155,21 @@ impl Post {
         if let Err(error) = writer.store(std::mem::take(&mut self.queue)) {
             return Ok(Err(error));
         }
-        self.follow(now_ms)?;
-        Ok(Ok(()))
+        self.follow(now_ms)
     }
 
-    fn follow(&mut self, now_ms: u64) -> Result<(), Violation> {
-        let (Some(reader), Some(room)) = (self.reader(), &self.room) else { return Ok(()) };
+    /// `Ok(Err)`: the disk failed while the oracle read it.
+    fn follow(&mut self, now_ms: u64) -> Result<Result<(), LogError>, Violation> {
+        let (Some(reader), Some(room)) = (self.reader(), &self.room) else { return Ok(Ok(())) };
         let head = room.durable();
-        self.follower.follow(&reader, room.epoch(), head)?;
+        if let Err(error) = self.follower.follow(&reader, room.epoch(), head)? {
+            return Ok(Err(error));
+        }
         if let Some(last) = self.heads.last_mut() {
             last.until_ms = now_ms;
         }
         self.heads.push(HeadAt { until_ms: u64::MAX, digest: head.digest });
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Whether the log had this digest at a moment since.
@@ -197,11 +203,17 @@ impl Follower {
         Self { store, through: LogSeq(0), sheets: Sheets::new() }
     }
 
-    fn follow(&mut self, reader: &Reader, epoch: LogEpoch, head: Head) -> Result<(), Violation> {
+    fn follow(&mut self, reader: &Reader, epoch: LogEpoch, head: Head) -> Result<Result<(), LogError>, Violation> {
         let log_broken = |what: String| Violation { kind: Kind::LogBroken, what };
         while self.through < head.tail {
             let entries = reader.entries(&grant(), self.through, head.tail, PAGE_BYTES);
-            let entries = entries.map_err(|error| log_broken(error.to_string()))?;
+            let entries = match entries {
+                Ok(entries) => entries,
+                Err(error @ LogError::Disk(DiskError::Io { .. } | DiskError::Full { .. } | DiskError::Poisoned)) => {
+                    return Ok(Err(error));
+                }
+                Err(error) => return Err(log_broken(error.to_string())),
+            };
             if entries.is_empty() {
                 return Err(log_broken(format!("nothing is behind entry {}", self.through.0)));
             }
@@ -223,7 +235,7 @@ impl Follower {
             return Err(log_broken(format!("an entry through {} has a change that nobody can take", head.tail.0)));
         }
         match self.store.digest() == head.digest {
-            true => Ok(()),
+            true => Ok(Ok(())),
             false => Err(log_broken(format!("the digest at entry {} is not that of its entries", head.tail.0))),
         }
     }

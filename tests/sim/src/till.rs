@@ -94,6 +94,7 @@ impl Till {
     /// Starts the device's process, as the SDK does: what is visible is made durable before anything builds on it.
     pub(crate) fn open(&mut self) -> Result<(), StoreError> {
         self.life += 1;
+        self.timer = None;
         self.rng = stream(self.seed, 2 + self.number as u64, self.life);
         self.disk.flush()?;
         let disk = Box::new(self.disk.clone());

@@ -319,8 +319,9 @@ impl World {
                 let kept = |record: &RecordId| {
                     self.tills[till].sheets.get(record).is_some_and(|sheet| sheet.marks.contains_key(&name))
                 };
+                let readable = !self.tills[till].disk.is_poisoned();
                 if let Some((record, _)) =
-                    edits.iter().find(|(record, _)| matches!(edit, Edit::Add { .. }) && !kept(record))
+                    edits.iter().find(|(record, _)| readable && matches!(edit, Edit::Add { .. }) && !kept(record))
                 {
                     return broken(Kind::SavedLost, format!("edit {name} of {record} does not show on till {till}"));
                 }

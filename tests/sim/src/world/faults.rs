@@ -3,7 +3,7 @@
 use super::{Event, TILLS_MAX, World};
 use crate::fault::Fault;
 use crate::oracle::Violation;
-use crate::plan::Action;
+use crate::plan::{Action, SAFETY_MS};
 use comptoir_engine::Mode;
 use comptoir_engine::disk::DiskError;
 use comptoir_engine::disk::sim::SimDisk;
@@ -132,7 +132,8 @@ impl World {
 
     fn partition(&mut self, till: usize, for_ms: u64) -> Result<(), Violation> {
         self.count(Fault::Partition);
-        self.tills[till].partition_until_ms = self.tills[till].partition_until_ms.max(self.now_ms + for_ms);
+        self.tills[till].partition_until_ms =
+            self.tills[till].partition_until_ms.max((self.now_ms + for_ms).min(SAFETY_MS));
         self.watch_silence(till);
         Ok(())
     }
