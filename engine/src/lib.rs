@@ -7,6 +7,20 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
 
+/// Whether a bug is planted here, for a simulation to find; without the feature that is never.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($bug:ident) => {
+        crate::planted::is(crate::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 pub mod change;
 pub mod codec;
 pub mod digest;
@@ -15,6 +29,8 @@ pub mod engine;
 pub mod event;
 pub mod gate;
 pub mod id;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod record;
 pub mod session;
 pub mod store;

@@ -64,6 +64,9 @@ impl Listener for Room {
     }
 
     fn announce(&self) {
+        if planted!(LostWakeUp) {
+            return;
+        }
         let head = self.held().head;
         self.progress.send_modify(|progress| progress.head = head);
     }

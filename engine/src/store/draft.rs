@@ -99,7 +99,9 @@ impl Store {
             digest = digest.minus(leaf);
             *(if deleted { &mut counts.deleted } else { &mut counts.live }) -= 1;
         }
-        counts.digest = digest.plus(draft.row.lineage.leaf(&draft.id)).0;
+        if !(planted!(DigestSkipsDelete) && view.deleted) {
+            counts.digest = digest.plus(draft.row.lineage.leaf(&draft.id)).0;
+        }
         *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
 
         let apart = draft.row.snapshot.len() > SNAPSHOT_INLINE_BYTES_MAX;

@@ -69,6 +69,9 @@ impl Store {
         self.write_collections(&mut tx, &collections)?;
         for (number, mut row) in self.outbox_of(record)? {
             for change in &mut row.changes {
+                if planted!(ReauthorKeepsOutbox) {
+                    continue;
+                }
                 if let Some(again) = hash_of(change).and_then(|hash| replaced.get(&hash)) {
                     *change = again.clone();
                 }

@@ -4,8 +4,11 @@
 //! This is the layer without sockets and tasks: what it drives is sans-IO. `cargo run --release --bin sim -- --help`.
 
 pub mod fault;
+pub mod hunt;
 pub mod oracle;
 pub mod plan;
+pub mod report;
+pub mod shrink;
 pub mod world;
 
 mod net;

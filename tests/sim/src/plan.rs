@@ -1,8 +1,9 @@
 //! What is to happen in a run and when: drawn from the seed before anything happens, so that a part of it can be left
 //! out while the rest stays as it was. Must not know what comes of it.
+#![expect(missing_docs, reason = "the fields of edits and actions are named as what they are")]
 
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt as _, SeedableRng};
+use rand::{RngExt as _, SeedableRng};
 
 /// Edits happen in this time, and faults with them, in milliseconds.
 pub const SAFETY_MS: u64 = 120_000;
@@ -209,9 +210,4 @@ pub(crate) fn stream(seed: u64, purpose: u64, number: u64) -> StdRng {
     bytes[8..16].copy_from_slice(&purpose.to_le_bytes());
     bytes[16..24].copy_from_slice(&number.to_le_bytes());
     StdRng::from_seed(bytes)
-}
-
-/// As [`stream`], where anything will do.
-pub(crate) fn below(rng: &mut dyn Rng, end: u64) -> u64 {
-    rng.next_u64() % end.max(1)
 }

@@ -64,6 +64,7 @@ pub(crate) struct Post {
     /// Pushes that wait for the next flush.
     pub(crate) queue: Vec<Push>,
     pub(crate) full: bool,
+    pub(crate) cut_with_failure: Option<usize>,
     pub(crate) backup: Option<SimDisk>,
     pub(crate) life: u64,
     writer: Option<Writer>,
@@ -80,6 +81,7 @@ impl Post {
             room: None,
             queue: Vec::new(),
             full: false,
+            cut_with_failure: None,
             backup: None,
             life: 0,
             writer: None,

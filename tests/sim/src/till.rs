@@ -36,6 +36,8 @@ pub(crate) struct Till {
     pub(crate) partition_until_ms: u64,
     pub(crate) slow_until_ms: u64,
     pub(crate) full: bool,
+    /// The power goes with the next failure of the disk, and so many unflushed batches survive.
+    pub(crate) cut_with_failure: Option<usize>,
     pub(crate) connect_twice: bool,
     pub(crate) sheets: Sheets,
     pub(crate) issued: Vec<String>,
@@ -43,6 +45,8 @@ pub(crate) struct Till {
     pub(crate) timer: Option<u64>,
     pub(crate) was_up_to_date: bool,
     pub(crate) live_since_ms: Option<u64>,
+    /// The connection on which it was last up to date.
+    pub(crate) settled_conn: Option<usize>,
     /// Counts processes, so that what was planned for one does not reach the next.
     pub(crate) life: u64,
     seed: u64,
@@ -66,6 +70,7 @@ impl Till {
             partition_until_ms: 0,
             slow_until_ms: 0,
             full: false,
+            cut_with_failure: None,
             connect_twice: false,
             sheets: Sheets::new(),
             issued: Vec::new(),
@@ -73,6 +78,7 @@ impl Till {
             timer: None,
             was_up_to_date: false,
             live_since_ms: None,
+            settled_conn: None,
             life: 0,
             seed,
         }

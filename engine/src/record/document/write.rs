@@ -212,6 +212,10 @@ fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, value: &Value) -> Re
         _ => clear_children(tx, slots, path)?,
     }
     match (value, seen) {
+        (Value::Int(to) | Value::Counter(to), Some(Value::Counter(_))) if planted!(CounterSet) => {
+            forget_increments(tx, slots, path)?;
+            Ok(tx.put(ROOT, path, scalar(&Value::Int(*to)))?)
+        }
         (Value::Int(to) | Value::Counter(to), Some(Value::Counter(from))) => add(tx, path, path, from, *to),
         (Value::Counter(to), seen) => {
             let from = match seen {

@@ -29,6 +29,7 @@ impl World {
             Ok(()) => {
                 self.note(1, till, &[], || format!("till {till} starts"));
                 self.tills[till].check_all()?;
+                self.check_whole(till)?;
                 if let Some(engine) = &mut self.tills[till].engine {
                     engine.start(Mode::Both, now);
                 }
@@ -43,7 +44,14 @@ impl World {
     pub(super) fn till_failed(&mut self, till: usize) -> Result<(), Violation> {
         self.note(2, till, &[], || format!("till {till}'s disk fails"));
         self.drop_engine(till);
-        self.tills[till].disk.reopen();
+        match self.tills[till].cut_with_failure.take() {
+            None => self.tills[till].disk.reopen(),
+            Some(keep) => {
+                if self.tills[till].disk.crash(keep) > 0 {
+                    self.count(Fault::LostUnflushed);
+                }
+            }
+        }
         let life = self.tills[till].life;
         self.after(REOPEN_MS, Event::Reopen { till, life });
         Ok(())
@@ -216,10 +224,10 @@ impl World {
         }
         if self.tills[till].conn == Some(conn) {
             let now = self.tills[till].now(self.now_ms);
-            if let Some(engine) = &mut self.tills[till].engine {
-                if let Err(error) = engine.handle_message(frame, now) {
-                    return self.engine_failed(till, &error).and_then(|()| self.talk(conn));
-                }
+            if let Some(engine) = &mut self.tills[till].engine
+                && let Err(error) = engine.handle_message(frame, now)
+            {
+                return self.engine_failed(till, &error).and_then(|()| self.talk(conn));
             }
             self.pump(till)?;
         }
@@ -288,11 +296,28 @@ impl World {
                 return broken(Kind::FalseUpToDate, format!("till {till} holds other edits than the log"));
             }
         }
+        let device = &mut self.tills[till];
+        if let (true, Some(since_ms)) = (is_up_to_date && device.settled_conn != device.conn, device.live_since_ms) {
+            device.settled_conn = device.conn;
+            self.outcome.exchanged_ms.push(self.now_ms - since_ms);
+        }
         if is_up_to_date && !self.tills[till].was_up_to_date {
             self.note(6, till, &status.digest.0, || format!("till {till} is up to date"));
         }
         self.tills[till].was_up_to_date = is_up_to_date;
         Ok(())
+    }
+
+    /// Every transaction is there as a whole. Comparing histories goes record by record, and is done before it ends.
+    pub(super) fn check_whole(&self, till: usize) -> Result<(), Violation> {
+        let holds = |record: usize, edit: &String| {
+            self.tills[till].sheets.get(&stock(record)).is_some_and(|sheet| sheet.marks.contains_key(edit))
+        };
+        let torn = |(edit, [from, to]): &(&String, &[usize; 2])| holds(*from, edit) != holds(*to, edit);
+        match self.transfers.iter().find(torn) {
+            Some((edit, _)) if !self.compared => broken(Kind::Torn, format!("transaction {edit} on till {till}")),
+            _ => Ok(()),
+        }
     }
 
     /// An edit by whoever stands at the device.
@@ -303,15 +328,15 @@ impl World {
             return self.claim(till, series);
         }
         let Some(edits) = self.edits_of(till, edit, &name) else { return Ok(()) };
+        if let Edit::Transfer { from, to, .. } = edit {
+            self.transfers.insert(name.clone(), [from, to]);
+        }
         let now = self.tills[till].now(self.now_ms);
         let Some(engine) = &mut self.tills[till].engine else { return Ok(()) };
         match engine.commit(&edits, now) {
             Ok(committed) => {
                 self.outcome.operations += 1;
                 self.note(7, till, name.as_bytes(), || format!("till {till} saves edit {name}: {edit:?}"));
-                if let Edit::Transfer { from, to, .. } = edit {
-                    self.transfers.insert(name.clone(), [from, to]);
-                }
                 for number in committed.numbers {
                     self.given(till, number)?;
                 }

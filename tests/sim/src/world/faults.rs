@@ -54,14 +54,16 @@ impl World {
                 self.after(for_ms, Event::Room { till });
                 Ok(())
             }
-            Action::FailFlush { device, keep: _ } => {
+            Action::FailFlush { device, keep } => {
                 let till = device % self.tills.len();
+                self.tills[till].cut_with_failure = Some(keep).filter(|keep| *keep < 2);
                 self.tills[till].disk.fail_flush(0, io());
                 self.count(Fault::FailedFlush);
                 Ok(())
             }
-            Action::FailCall { device, after, keep: _ } => {
+            Action::FailCall { device, after, keep } => {
                 let till = device % self.tills.len();
+                self.tills[till].cut_with_failure = Some(keep).filter(|keep| *keep < 2);
                 self.tills[till].disk.fail_next(after, io());
                 self.count(Fault::FailedCall);
                 Ok(())
@@ -92,11 +94,13 @@ impl World {
                 self.count(Fault::FullDisk);
                 self.after(for_ms, Event::RelayRoom);
             }
-            Action::RelayFailFlush { keep: _ } => {
+            Action::RelayFailFlush { keep } => {
+                self.post.cut_with_failure = Some(keep).filter(|keep| *keep < 2);
                 self.post.disk.fail_flush(0, io());
                 self.count(Fault::FailedFlush);
             }
-            Action::RelayFailCall { after, keep: _ } => {
+            Action::RelayFailCall { after, keep } => {
+                self.post.cut_with_failure = Some(keep).filter(|keep| *keep < 2);
                 self.post.disk.fail_next(after, io());
                 self.count(Fault::FailedCall);
             }
@@ -286,7 +290,14 @@ impl World {
         self.note(12, 0, &[], || "relay's disk fails".to_owned());
         self.post.close(true);
         self.store_due = false;
-        self.post.disk.reopen();
+        match self.post.cut_with_failure.take() {
+            None => self.post.disk.reopen(),
+            Some(keep) => {
+                if self.post.disk.crash(keep) > 0 {
+                    self.count(Fault::LostUnflushed);
+                }
+            }
+        }
         self.reopen_relay(RELAY_REOPEN_MS);
         self.talk_all()
     }

@@ -65,6 +65,7 @@ impl World {
         let mut first = None;
         for number in 0..self.tills.len() {
             self.tills[number].check_all()?;
+            self.check_whole(number)?;
             let till = &self.tills[number];
             let Some(engine) = &till.engine else { continue };
             let status = engine.status();
