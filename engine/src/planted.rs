@@ -18,7 +18,7 @@ pub enum Bug {
     DedupOff,
     /// A device's digest does not change with a deletion.
     DigestSkipsDelete,
-    /// The relay takes a change whose dependencies it lacks.
+    /// The relay takes a change whose dependencies it lacks; and devices offer last, or none would send such a change.
     ClosedLogUnchecked,
     /// What was on its way leaves the outbox when the connection ends.
     OutboxDropped,

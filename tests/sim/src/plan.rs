@@ -138,7 +138,8 @@ fn moment(rng: &mut StdRng) -> u64 {
 fn edit(rng: &mut StdRng, records: usize) -> Edit {
     let record = rng.random_range(0..records);
     let field = rng.random_range(0..3);
-    match rng.random_range(0..20) {
+    let series = usize::from(rng.random_bool(0.25));
+    match rng.random_range(0..23) {
         0..=4 => Edit::Put { record, field, value: rng.random_range(0..5) },
         5..=9 => Edit::Add { record, by: rng.random_range(-9..=9) },
         10 => Edit::Count { record, to: rng.random_range(0..100) },
@@ -147,8 +148,8 @@ fn edit(rng: &mut StdRng, records: usize) -> Edit {
         13..=14 => Edit::Restore { record },
         15 => Edit::Import { record },
         16..=17 => Edit::Transfer { from: record, to: rng.random_range(0..records), by: rng.random_range(1..9) },
-        18 => Edit::Receipt { series: rng.random_range(0..2) },
-        _ => Edit::Claim { series: rng.random_range(0..2) },
+        18..=20 => Edit::Receipt { series },
+        _ => Edit::Claim { series },
     }
 }
 
@@ -175,12 +176,16 @@ fn fault(rng: &mut StdRng, kind: usize, device: usize, at: u64, actions: &mut Ve
         9 => Action::Fill { device, for_ms },
         10 => Action::FailFlush { device, keep },
         11 => Action::FailCall { device, after, keep },
-        12 => {
-            actions.push((later, Action::Restore { device, seen: true }));
-            Action::Backup { device }
-        }
-        13 => {
-            actions.push((later, Action::Restore { device, seen: false }));
+        12 | 13 => {
+            // Edits between the two, and at once behind, before anybody could be asked.
+            actions.push((later, Action::Restore { device, seen: kind == 12 }));
+            for at in [at + 1, later.saturating_sub(1), later + 1, later + 2] {
+                let edit = match rng.random_range(0..3) {
+                    0 => Edit::Receipt { series: 0 },
+                    _ => Edit::Add { record: 0, by: rng.random_range(1..9) },
+                };
+                actions.push((at.min(SAFETY_MS - 1), Action::Edit { device, edit }));
+            }
             Action::Backup { device }
         }
         14 => Action::Clone { device },
