@@ -10,13 +10,13 @@
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
 #[cfg(feature = "planted")]
 macro_rules! planted {
-    ($bug:ident) => {
-        crate::planted::is(crate::planted::Bug::$bug)
+    ($($bug:ident),+) => {
+        matches!(crate::planted::planted(), Some($(crate::planted::Bug::$bug)|+))
     };
 }
 #[cfg(not(feature = "planted"))]
 macro_rules! planted {
-    ($bug:ident) => {
+    ($($bug:ident),+) => {
         false
     };
 }

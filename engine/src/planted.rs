@@ -98,7 +98,7 @@ pub fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);
 }
 
-/// Whether this bug is planted.
-pub fn is(bug: Bug) -> bool {
-    PLANTED.get() == Some(bug)
+/// The bug planted in this thread.
+pub fn planted() -> Option<Bug> {
+    PLANTED.get()
 }

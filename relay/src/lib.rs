@@ -6,13 +6,13 @@
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
 #[cfg(feature = "planted")]
 macro_rules! planted {
-    ($bug:ident) => {
-        comptoir_engine::planted::is(comptoir_engine::planted::Bug::$bug)
+    ($($bug:ident),+) => {
+        matches!(comptoir_engine::planted::planted(), Some($(comptoir_engine::planted::Bug::$bug)|+))
     };
 }
 #[cfg(not(feature = "planted"))]
 macro_rules! planted {
-    ($bug:ident) => {
+    ($($bug:ident),+) => {
         false
     };
 }

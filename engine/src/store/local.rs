@@ -92,8 +92,7 @@ impl Store {
         }
         check_size(&row)?;
         let mut state = self.state.clone();
-        let held = self.held_back(&touched)?;
-        let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
+        let row = self.hold_back(&mut tx, &mut state, row, &self.held_back(&touched)?, now)?;
         if !row.changes.is_empty() {
             put_row(&mut tx, keys::outbox(state.outbox_next), &row)?;
             state.outbox_next += 1;

@@ -146,8 +146,7 @@ impl Store {
         if rows.is_empty() {
             return Ok(());
         }
-        let first =
-            if planted!(OfferedLast) || planted!(ClosedLogUnchecked) { None } else { Some(self.first_number()?) };
+        let first = if planted!(OfferedLast, ClosedLogUnchecked) { None } else { Some(self.first_number()?) };
         let Some(first) = first.unwrap_or(self.state.outbox_next + rows.len() as u64).checked_sub(rows.len() as u64)
         else {
             return Err(StoreError::Damaged { what: "the outbox's numbers".to_owned() });

@@ -75,6 +75,7 @@ fn run(args: &Args) -> ExitCode {
             1000.0 * seconds / report.seeds.max(1) as f64
         );
         report.faults.iter().for_each(|(fault, count)| println!("  {:<22} {count}", fault.name()));
+        println!("runs with an edit counted twice: {}", report.counted_twice);
         println!("until all were up to date: {}", report.json()["healed_ms"]);
     }
     for (seed, violation) in &report.failures {

@@ -9,7 +9,9 @@
 //! - **Acknowledged**: a mark that the relay's log held when it answered is in its log for good, through every crash.
 //!   Only another disk (wiped, an older copy) sets it to what that disk held.
 //! - **Held somewhere**: when faults end, every mark that any device or the relay still holds comes to all of them.
-//! - **Counters**: on every copy at every moment, the counter is the sum of the marks that copy holds.
+//! - **Counters**: on every copy at every moment, the counter is the sum of the marks that copy holds. Except where a device
+//!   was set back unseen and the relay lost its log as well, both in one run: an edit that was made again under another
+//!   author may then meet its first form, which nobody could know of, and count twice. Such runs are counted.
 //! - **Up to date**: a device says so only with an empty outbox, and with a digest that the relay's log had at some
 //!   moment of the last [`STALE_MS`]; and then it holds exactly the marks the log has with that digest.
 //! - **Numbers**: no receipt number is given twice; except that a device set back unseen may give again what it gave

@@ -29,6 +29,8 @@ pub struct Report {
     pub steps: u64,
     /// Edits done.
     pub operations: u64,
+    /// Runs in which an edit counts twice, where that cannot be known.
+    pub counted_twice: u64,
     /// Faults that took effect.
     pub faults: Faults,
     /// How long each run took to heal, in milliseconds of its own time.
@@ -44,6 +46,7 @@ impl Report {
         self.seeds += 1;
         self.steps += outcome.steps;
         self.operations += outcome.operations;
+        self.counted_twice += u64::from(outcome.counted_twice);
         self.faults.add(&outcome.faults);
         match outcome.violation {
             Some(violation) => {
@@ -83,6 +86,7 @@ impl Report {
             "saved_lost": count(Kind::SavedLost),
             "diverged": count(Kind::Diverged),
             "false_up_to_date": count(Kind::FalseUpToDate),
+            "counted_twice": self.counted_twice,
             "violations": violations,
             "failures": failures,
             "faults": faults,

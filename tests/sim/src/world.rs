@@ -39,6 +39,8 @@ pub struct Outcome {
     pub operations: u64,
     /// What went wrong on purpose.
     pub faults: Faults,
+    /// Whether an edit counts twice in the end, where that cannot be known.
+    pub counted_twice: bool,
     /// How long it took until all were up to date after the last fault, in milliseconds.
     pub healed_ms: u64,
     /// How long each device took from its last connection on, in milliseconds.
@@ -127,6 +129,7 @@ pub(crate) struct World {
     /// Numbers that may be given again.
     forgiven: BTreeSet<String>,
     relay_forgot: bool,
+    rolled_back: bool,
     compared: bool,
     transfers: BTreeMap<String, [usize; 2]>,
     edits: u64,
@@ -163,6 +166,7 @@ impl World {
             steps: 0,
             operations: 0,
             faults: Faults::default(),
+            counted_twice: false,
             healed_ms: 0,
             exchanged_ms: Vec::new(),
         };
@@ -181,6 +185,7 @@ impl World {
             numbers: BTreeMap::new(),
             forgiven: BTreeSet::new(),
             relay_forgot: false,
+            rolled_back: false,
             compared: false,
             transfers: BTreeMap::new(),
             edits: 0,

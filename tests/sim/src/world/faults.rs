@@ -179,11 +179,21 @@ impl World {
             return Ok(());
         }
         self.count(if seen { Fault::DeviceRestored } else { Fault::DeviceRolledBack });
+        self.rolled_back |= !seen;
+        self.grow_lenient();
         self.drop_engine(till);
         if let Some(forgiven) = self.tills[till].put_back(seen) {
             self.forgiven.extend(forgiven);
         }
         self.start_till(till)
+    }
+
+    /// See the oracle's promise about counters.
+    fn grow_lenient(&mut self) {
+        if self.rolled_back && self.relay_forgot {
+            self.post.lenient = true;
+            self.tills.iter_mut().for_each(|till| till.lenient = true);
+        }
     }
 
     fn clone_till(&mut self, till: usize) -> Result<(), Violation> {
@@ -243,6 +253,7 @@ impl World {
 
     fn replace_relay(&mut self, disk: SimDisk, down_ms: u64) {
         self.relay_forgot = true;
+        self.grow_lenient();
         self.close_relay(false);
         self.post.replace_disk(disk);
         self.reopen_relay(down_ms);
