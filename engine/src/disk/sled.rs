@@ -7,34 +7,39 @@
 //! lock     held while the store is open
 //! format   the format version of the folder, as text: "1\n"
 //! sled/    the sled database; its row ff ff "commit" is the newest commit, written in the same batch as the commit
+//! journal  the newest commits, of which sled may not have all: see `sled/journal.rs`
 //! mark     the newest commit known to be durable, in one of two slots, at bytes 0 and 4096
 //! commit   [version u8 = 1][number u64][chain u32][crc32 of these 13 bytes, u32], little-endian, in both places
 //! ```
 //!
 //! Sled can lose its newest writes without a word when its file is damaged, and its folder can be replaced by an older
-//! copy. The mark is written after a flush, never before, so it trails what is durable: a sled whose newest commit is
-//! below the mark, or has its number but another chain, has lost writes. A mark that is missing or unreadable is made
+//! copy. The mark is written after a flush, never before, so it trails what is durable: a store whose newest commit is
+//! below the mark, or has its number but another chain, has lost writes, and so has one whose journal holds a frame that
+//! does not follow what sled has. A mark that is missing or unreadable is made
 //! again from sled's row: without it nothing is known to be lost.
 //!
 //! What this does not see: a byte spoiled in the middle of sled's log can bring back an older state of some rows, each
 //! with a valid checksum, while the newest commit is still there. Only a digest over the rows themselves shows that.
 
 mod folder;
+mod journal;
 mod mark;
 
 use folder::{
     await_release, identity, make_folder, refuse_foreign, remove_half_snapshots, settle_format, sync_folder, take_lock,
 };
+use journal::{Journal, Pending};
 use mark::{Commit, Mark};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Batch, Disk, DiskError, Row};
 
+const FLUSHING: &str = "flushing";
 const COMMIT_KEY: &[u8] = b"\xff\xffcommit";
 
 /// How a [`SledDisk`] is opened.
@@ -50,14 +55,20 @@ impl Default for SledOptions {
     }
 }
 
+/// What is synced besides sled.
+struct Durable {
+    journal: Journal,
+    mark: Mark,
+}
+
 /// A store in a folder, open in one process at a time. Dropping it closes it.
 pub struct SledDisk {
     // Dropped in this order: the lock goes last.
     tree: Tree,
     data: File,
     /// Held for writing while a batch is applied, for reading while rows are read: sled's own ranges can see half a batch.
-    newest: RwLock<Commit>,
-    mark: Mutex<Mark>,
+    pending: RwLock<Pending>,
+    durable: Mutex<Durable>,
     identity: String,
     _lock: File,
 }
@@ -81,15 +92,17 @@ impl SledDisk {
         await_release(dir, &sled_dir.join("db"))?;
         let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
         let tree = Tree { db: Some(caught(OPENING, || config.open())?), poisoned: AtomicBool::new(false) };
+        let (journal, newest) =
+            Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch, commit| tree.apply(batch, commit))?;
         // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
         tree.call(OPENING, |db| db.flush())?;
         let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;
         data.sync_all().map_err(io)?;
         OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
-        let newest = tree.newest_commit()?;
         let mark = Mark::open(&dir.join("mark"), newest)?;
         sync_folder(&sled_dir).and_then(|()| sync_folder(dir)).map_err(io)?;
-        Ok(Self { tree, data, newest: RwLock::new(newest), mark: Mutex::new(mark), identity, _lock: lock })
+        let (pending, durable) = (RwLock::new(Pending::after(newest)), Mutex::new(Durable { journal, mark }));
+        Ok(Self { tree, data, pending, durable, identity, _lock: lock })
     }
 
     /// Tells this store from a copy of it: a copied, restored or moved folder has another identity, and so has the same
@@ -99,8 +112,18 @@ impl SledDisk {
         self.identity.clone()
     }
 
-    fn between_batches(&self) -> RwLockReadGuard<'_, Commit> {
-        self.newest.read().unwrap_or_else(PoisonError::into_inner)
+    fn between_batches(&self) -> RwLockReadGuard<'_, Pending> {
+        self.pending.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn applying(&self) -> RwLockWriteGuard<'_, Pending> {
+        self.pending.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sync_sled(&self) -> Result<(), DiskError> {
+        self.tree.call(FLUSHING, |db| db.flush())?;
+        // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
+        self.tree.io(FLUSHING, || self.data.sync_all())
     }
 }
 
@@ -140,28 +163,28 @@ impl Disk for SledDisk {
 
     fn apply(&self, batch: Batch) -> Result<(), DiskError> {
         super::check_batch(&batch)?;
-        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
-        let next = if batch.rows.is_empty() { *newest } else { newest.next(&batch) };
-        let mut writes = sled::Batch::default();
-        writes.insert(COMMIT_KEY, &next.encode());
-        for (key, value) in batch.rows {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
+        if batch.rows.is_empty() {
+            return self.tree.guarded(|| Ok(()));
         }
-        self.tree.call("writing", |db| if next == *newest { Ok(()) } else { db.apply_batch(writes) })?;
-        *newest = next;
-        Ok(())
+        let mut pending = self.applying();
+        let commit = pending.push(&batch);
+        self.tree.apply(batch, commit)
     }
 
     fn flush(&self) -> Result<(), DiskError> {
-        let reached = *self.between_batches();
-        self.tree.call("flushing", |db| db.flush())?;
-        // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
-        self.tree.io("flushing", || self.data.sync_all())?;
-        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tree.io("flushing", || mark.advance(reached))
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.applying().take();
+        if pending.is_empty() {
+            return self.tree.guarded(|| Ok(()));
+        }
+        let mut fits = false;
+        self.tree.io(FLUSHING, || durable.journal.append(&pending).map(|written| fits = written))?;
+        if !fits {
+            self.sync_sled()?;
+            durable.journal.restart();
+            self.tree.io(FLUSHING, || durable.mark.sync())?;
+        }
+        self.tree.io(FLUSHING, || durable.mark.advance(pending.through()))
     }
 }
 
@@ -197,6 +220,18 @@ impl Tree {
             self.poisoned.store(true, Ordering::Release);
         }
         outcome
+    }
+
+    fn apply(&self, batch: Batch, commit: Commit) -> Result<(), DiskError> {
+        let mut writes = sled::Batch::default();
+        writes.insert(COMMIT_KEY, &commit.encode());
+        for (key, value) in batch.rows {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.call("writing", |db| db.apply_batch(writes))
     }
 
     fn newest_commit(&self) -> Result<Commit, DiskError> {
