@@ -576,19 +576,21 @@ fn a_sled_folder_put_back_from_earlier_is_noticed() {
     put(&disk, b"a", b"1");
     drop(disk);
     copy(&store.join("sled"), &kept);
-    for value in [b"2", b"3"] {
-        let disk = open(&store).unwrap();
-        put(&disk, b"a", value);
+    let disk = open(&store).unwrap();
+    for number in 0..300u16 {
+        // More than the journal holds.
+        put(&disk, &number.to_be_bytes(), &long(4_000, number as u8));
         disk.flush().unwrap();
     }
+    drop(disk);
     replace(&kept, &store.join("sled"));
     let lost = || open(&store).map(drop);
-    assert!(is_damaged(&lost(), "the newest writes are gone: 1 of 3 commits left"));
+    assert!(is_damaged(&lost(), "the newest writes are gone: 1 of 301 commits left"));
     assert!(is_damaged(&lost(), "the newest writes are gone"), "also the second time");
     fs::remove_dir_all(store.join("sled")).unwrap();
-    assert!(is_damaged(&lost(), "the newest writes are gone: 0 of 3"));
+    assert!(is_damaged(&lost(), "the newest writes are gone: 0 of 301"));
     fs::remove_file(store.join("journal")).unwrap();
-    assert!(is_damaged(&lost(), "the newest writes are gone: 0 of 3"), "the mark says so too");
+    assert!(is_damaged(&lost(), "the newest writes are gone: 0 of 301"), "the mark says so too");
 }
 
 /// A store whose sled folder is set back to before its last `flushes` commits, as a power cut may leave it, and without the

@@ -24,12 +24,14 @@
 mod folder;
 mod journal;
 mod mark;
+mod overlay;
 
 use folder::{
     await_release, identity, make_folder, refuse_foreign, remove_half_snapshots, settle_format, sync_folder, take_lock,
 };
 use journal::{Journal, Pending};
 use mark::{Commit, Mark};
+use overlay::Overlay;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +41,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Batch, Disk, DiskError, Row};
 
+const READING: &str = "reading";
 const FLUSHING: &str = "flushing";
 const COMMIT_KEY: &[u8] = b"\xff\xffcommit";
 
@@ -55,6 +58,12 @@ impl Default for SledOptions {
     }
 }
 
+/// What was applied: what sled does not have yet, and what is not durable yet.
+struct Newest {
+    overlay: Overlay,
+    pending: Pending,
+}
+
 /// What is synced besides sled.
 struct Durable {
     journal: Journal,
@@ -67,7 +76,7 @@ pub struct SledDisk {
     tree: Tree,
     data: File,
     /// Held for writing while a batch is applied, for reading while rows are read: sled's own ranges can see half a batch.
-    pending: RwLock<Pending>,
+    newest: RwLock<Newest>,
     durable: Mutex<Durable>,
     identity: String,
     _lock: File,
@@ -92,8 +101,9 @@ impl SledDisk {
         await_release(dir, &sled_dir.join("db"))?;
         let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
         let tree = Tree { db: Some(caught(OPENING, || config.open())?), poisoned: AtomicBool::new(false) };
+        let mut overlay = Overlay::default();
         let (journal, newest) =
-            Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch, commit| tree.apply(batch, commit))?;
+            Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch| overlay.apply(batch))?;
         // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
         tree.call(OPENING, |db| db.flush())?;
         let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;
@@ -101,8 +111,8 @@ impl SledDisk {
         OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
         let mark = Mark::open(&dir.join("mark"), newest)?;
         sync_folder(&sled_dir).and_then(|()| sync_folder(dir)).map_err(io)?;
-        let (pending, durable) = (RwLock::new(Pending::after(newest)), Mutex::new(Durable { journal, mark }));
-        Ok(Self { tree, data, pending, durable, identity, _lock: lock })
+        let newest = RwLock::new(Newest { overlay, pending: Pending::after(newest) });
+        Ok(Self { tree, data, newest, durable: Mutex::new(Durable { journal, mark }), identity, _lock: lock })
     }
 
     /// Tells this store from a copy of it: a copied, restored or moved folder has another identity, and so has the same
@@ -112,15 +122,17 @@ impl SledDisk {
         self.identity.clone()
     }
 
-    fn between_batches(&self) -> RwLockReadGuard<'_, Pending> {
-        self.pending.read().unwrap_or_else(PoisonError::into_inner)
+    fn between_batches(&self) -> RwLockReadGuard<'_, Newest> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn applying(&self) -> RwLockWriteGuard<'_, Pending> {
-        self.pending.write().unwrap_or_else(PoisonError::into_inner)
+    fn applying(&self) -> RwLockWriteGuard<'_, Newest> {
+        self.newest.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives sled what it lacks, and makes that durable.
     fn sync_sled(&self) -> Result<(), DiskError> {
+        self.tree.take_over(&mut self.applying())?;
         self.tree.call(FLUSHING, |db| db.flush())?;
         // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
         self.tree.io(FLUSHING, || self.data.sync_all())
@@ -130,50 +142,50 @@ impl SledDisk {
 impl Disk for SledDisk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         super::check_key(key)?;
-        let _newest = self.between_batches();
-        Ok(self.tree.call("reading", |db| db.get(key))?.map(|value| value.to_vec()))
+        let newest = self.between_batches();
+        self.tree.call(READING, |db| match newest.overlay.get(key) {
+            Some(value) => Ok(value.cloned()),
+            None => Ok(db.get(key)?.map(|value| value.to_vec())),
+        })
     }
 
     fn range(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
-        let bounds = super::bounds(from, until);
-        let _newest = self.between_batches();
-        self.tree.call("reading", |db| match bounds {
-            Some(bounds) => db.range::<&[u8], _>(bounds).take(rows_max).map(|row| row.map(owned)).collect(),
-            None => Ok(Vec::new()),
+        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        let newest = self.between_batches();
+        self.tree.call(READING, |db| {
+            let rows = db.range::<&[u8], _>(bounds).map(owned);
+            newest.overlay.over(bounds, rows).take(rows_max).collect()
         })
     }
 
     fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
-        let bounds = super::bounds(from, until);
-        let _newest = self.between_batches();
-        self.tree.call("reading", |db| match bounds {
-            Some(bounds) => db.range::<&[u8], _>(bounds).rev().take(rows_max).map(|row| row.map(owned)).collect(),
-            None => Ok(Vec::new()),
+        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        let newest = self.between_batches();
+        self.tree.call(READING, |db| {
+            let rows = db.range::<&[u8], _>(bounds).rev().map(owned);
+            newest.overlay.over_back(bounds, rows).take(rows_max).collect()
         })
     }
 
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
-        let bounds = super::bounds(from, until);
-        let _newest = self.between_batches();
-        self.tree.call("reading", |db| match bounds {
-            Some(bounds) => db.range::<&[u8], _>(bounds).next_back().map(|row| row.map(owned)).transpose(),
-            None => Ok(None),
-        })
+        Ok(self.range_back(from, until, 1)?.pop())
     }
 
     fn apply(&self, batch: Batch) -> Result<(), DiskError> {
         super::check_batch(&batch)?;
+        let mut newest = self.applying();
+        self.tree.guarded(|| Ok(()))?;
         if batch.rows.is_empty() {
-            return self.tree.guarded(|| Ok(()));
+            return Ok(());
         }
-        let mut pending = self.applying();
-        let commit = pending.push(&batch);
-        self.tree.apply(batch, commit)
+        newest.pending.push(&batch);
+        newest.overlay.apply(batch);
+        if newest.overlay.is_full() { self.tree.take_over(&mut newest) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<(), DiskError> {
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = self.applying().take();
+        let pending = self.applying().pending.take();
         if pending.is_empty() {
             return self.tree.guarded(|| Ok(()));
         }
@@ -188,8 +200,15 @@ impl Disk for SledDisk {
     }
 }
 
-fn owned((key, value): (sled::IVec, sled::IVec)) -> Row {
-    (key.to_vec(), value.to_vec())
+impl Drop for SledDisk {
+    fn drop(&mut self) {
+        // Saves the next opening the replay; what is durable is in the journal whatever comes of it.
+        let _ = self.tree.take_over(&mut self.applying());
+    }
+}
+
+fn owned(row: sled::Result<(sled::IVec, sled::IVec)>) -> sled::Result<Row> {
+    row.map(|(key, value)| (key.to_vec(), value.to_vec()))
 }
 
 /// Sled, with its panics caught, and shut after its first failure.
@@ -222,9 +241,14 @@ impl Tree {
         outcome
     }
 
-    fn apply(&self, batch: Batch, commit: Commit) -> Result<(), DiskError> {
+    /// Gives sled the rows it lacks, in one batch.
+    fn take_over(&self, newest: &mut Newest) -> Result<(), DiskError> {
+        let batch = newest.overlay.take();
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
         let mut writes = sled::Batch::default();
-        writes.insert(COMMIT_KEY, &commit.encode());
+        writes.insert(COMMIT_KEY, &newest.pending.through().encode());
         for (key, value) in batch.rows {
             match value {
                 Some(value) => writes.insert(key, value),

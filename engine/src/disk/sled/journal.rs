@@ -76,31 +76,36 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the journal of a store whose newest commit in sled is `newest`, and has `replay` apply what sled lacks.
-    /// The caller flushes sled afterwards: then nothing in the file is needed any more. Answers the newest commit, too.
+    /// Opens or makes the journal of a store whose newest commit in sled is `newest`, and has `replay` take what sled lacks.
+    /// Answers the newest commit, too. The caller makes durable what sled has.
     pub(super) fn open(
         path: &Path,
         mut newest: Commit,
-        mut replay: impl FnMut(Batch, Commit) -> Result<(), DiskError>,
+        mut replay: impl FnMut(Batch),
     ) -> Result<(Self, Commit), DiskError> {
         let io = |error| io_error("opening the journal", &error);
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         Read::by_ref(&mut file).take(JOURNAL_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
-        let mut at = 0;
+        let (mut at, mut end) = (0, 0);
         while let Some(frame) = Frame::decode(bytes.get(at..).unwrap_or_default()) {
-            if frame.through > newest.number && !frame.replay(&mut newest, &mut replay)? {
+            if frame.through > newest.number && !frame.replay(&mut newest, &mut replay) {
                 break;
             }
             at += sectors(HEADER_BYTES + frame.entries.len());
+            if frame.through == newest.number {
+                end = at;
+            }
         }
         refuse_lost(&bytes, newest)?;
         if bytes.len() < JOURNAL_BYTES {
             // Blocks that exist make a sync cheap: nothing but their content changes.
             file.seek(SeekFrom::Start(bytes.len() as u64)).map_err(io)?;
-            file.write_all(&vec![0; JOURNAL_BYTES - bytes.len()]).and_then(|()| file.sync_all()).map_err(io)?;
+            file.write_all(&vec![0; JOURNAL_BYTES - bytes.len()]).map_err(io)?;
         }
-        Ok((Self { file, end: 0 }, newest))
+        // A process that was killed leaves frames that can be read and are not durable.
+        file.sync_all().map_err(io)?;
+        Ok((Self { file, end }, newest))
     }
 
     /// Makes `pending` durable, or answers `false` because it does not fit: then sled has to be flushed, and
@@ -153,26 +158,22 @@ impl<'b> Frame<'b> {
     }
 
     /// Applies what comes after `newest`. `false` when it does not follow: it is of another time, or of another store.
-    fn replay(
-        &self,
-        newest: &mut Commit,
-        replay: &mut impl FnMut(Batch, Commit) -> Result<(), DiskError>,
-    ) -> Result<bool, DiskError> {
+    fn replay(&self, newest: &mut Commit, replay: &mut impl FnMut(Batch)) -> bool {
         let mut entries = Reader(self.entries);
         let mut reached = self.before;
         while !entries.0.is_empty() {
             if reached.number == newest.number && reached != *newest {
-                return Ok(false);
+                return false;
             }
             let before = reached;
-            let Some((batch, commit)) = entries.entry(before) else { return Ok(false) };
+            let Some((batch, commit)) = entries.entry(before) else { return false };
             reached = commit;
             if before == *newest {
-                replay(batch, reached)?;
+                replay(batch);
                 *newest = reached;
             }
         }
-        Ok(reached == *newest)
+        reached == *newest
     }
 }
 
