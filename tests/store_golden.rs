@@ -204,10 +204,21 @@ fn a_store_folder_keeps_its_format_and_its_mark() {
         disk.flush().unwrap();
     }
     let mark = fs::read(dir.path().join("mark")).unwrap();
+    let journal = fs::read(dir.path().join("journal")).unwrap();
     let now: Golden = vec![
         ("format".to_owned(), fs::read(dir.path().join("format")).unwrap()),
         ("mark-0".to_owned(), mark[..17].to_vec()),
         ("mark-4096".to_owned(), mark[4096..4113].to_vec()),
+        ("journal-0".to_owned(), journal[..96].to_vec()),
+        ("journal-512".to_owned(), journal[512..608].to_vec()),
     ];
     golden::check("store-folder.hex", "files beside sled after two commits: name, bytes", &now);
+
+    let later = tempfile::tempdir().unwrap();
+    let pinned = [now[3].1.as_slice(), &[0; 416], &now[4].1].concat();
+    fs::create_dir_all(later.path().join("sled")).unwrap();
+    fs::write(later.path().join("format"), "1\n").unwrap();
+    fs::write(later.path().join("journal"), pinned).unwrap();
+    let disk = SledDisk::open(later.path(), &SledOptions::default()).unwrap();
+    assert_eq!(disk.get(b"key").unwrap(), Some(b"two".to_vec()), "a journal is read again");
 }

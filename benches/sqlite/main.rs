@@ -16,6 +16,10 @@ use side::{SIDES, Side};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// As in the programs that are shipped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where the stores lie while they are measured: on the disk of the build.
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 

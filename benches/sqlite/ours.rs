@@ -6,6 +6,7 @@ use comptoir_benches::NOW;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::store::Store;
+use comptoir_engine::wire::Style;
 use comptoir_engine::{Engine, FieldEdit, Fields, RecordId, Value};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -28,14 +29,16 @@ impl Till for Comptoir {
         let settings = comptoir_benches::settings().expect("settings");
         let mut store =
             Store::create(Box::new(disk), &identity, settings, &mut StdRng::seed_from_u64(1)).expect("a store");
-        for (number, chunk) in (0..).zip(products.chunks(LOAD_RECORDS)) {
+        for chunk in products.chunks(LOAD_RECORDS) {
             let edits: Vec<_> = chunk
                 .iter()
                 .map(|product| (record("products", &product.id), FieldEdit::Set(fields(product))))
                 .collect();
             store.commit_local(&edits, NOW.wall).expect("loaded");
             // A shop's products are on the relay: nothing waits.
-            store.acknowledge(number, number, &[], None, NOW.wall).expect("acknowledged");
+            while let Some(sent) = store.outgoing(0, Style::Compact).expect("what waits") {
+                store.acknowledge(sent.from, sent.through, &[], None, NOW.wall).expect("acknowledged");
+            }
         }
     }
 

@@ -363,10 +363,13 @@ fn values_of_any_length_come_back_and_leave_no_parts_behind() {
                 let key = keys[usize::from(*key)].to_vec();
                 let value = value.map(|(bytes, seed)| long(bytes, seed));
                 let mut txn = Txn::new(disk);
-                match &value {
-                    Some(value) if model.contains_key(&key) => txn.put(key.clone(), value),
-                    Some(value) => txn.put_new(key.clone(), value),
-                    None => txn.remove(key.clone()),
+                match (&value, model.get(&key).map(Vec::len)) {
+                    (Some(value), Some(bytes_before)) if bytes_before % 2 == 0 => {
+                        txn.put_over(key.clone(), value, bytes_before);
+                    }
+                    (Some(value), Some(_)) => txn.put(key.clone(), value),
+                    (Some(value), None) => txn.put_new(key.clone(), value),
+                    (None, _) => txn.remove(key.clone()),
                 }
                 txn.commit().unwrap();
                 match value {

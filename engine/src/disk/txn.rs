@@ -48,8 +48,8 @@ pub struct Txn<'d> {
 
 struct Staged {
     value: Option<Vec<u8>>,
-    /// Nothing is on the disk under this key, so there are no old parts to look for.
-    new: bool,
+    /// The parts of the value on the disk, where they are known.
+    parts_before: Option<u32>,
 }
 
 impl<'d> Txn<'d> {
@@ -68,28 +68,34 @@ impl<'d> Txn<'d> {
 
     /// Stages `value` under `key`. Its limits are checked by [`Txn::commit`], which reads the old row once.
     pub fn put(&mut self, key: Vec<u8>, value: &[u8]) {
-        self.stage(key, Some(value.to_vec()), false);
+        self.stage(key, Some(value.to_vec()), None);
+    }
+
+    /// As [`Txn::put`], for a key whose value on the disk is known to have `bytes_before` bytes: saves the read.
+    pub fn put_over(&mut self, key: Vec<u8>, value: &[u8], bytes_before: usize) {
+        let parts = bytes_before.saturating_sub(1) / PIECE_BYTES_MAX;
+        self.stage(key, Some(value.to_vec()), u32::try_from(parts).ok());
     }
 
     /// As [`Txn::put`], for a key known not to be on the disk: saves the read. If it is there after all, parts of a
     /// long old value may stay behind as dead rows; no later read is wrong.
     pub fn put_new(&mut self, key: Vec<u8>, value: &[u8]) {
-        self.stage(key, Some(value.to_vec()), true);
+        self.stage(key, Some(value.to_vec()), Some(0));
     }
 
     /// Stages the removal of `key`, which need not be there.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.stage(key, None, false);
+        self.stage(key, None, None);
     }
 
     /// As [`Txn::put`], for a key whose value, old or new, is never longer than one row: saves the read.
     pub fn put_short(&mut self, key: Vec<u8>, value: &[u8]) {
-        self.stage(key, Some(value.to_vec()), true);
+        self.stage(key, Some(value.to_vec()), Some(0));
     }
 
     /// As [`Txn::remove`], for a key whose value was never longer than one row: saves the read.
     pub fn remove_short(&mut self, key: Vec<u8>) {
-        self.stage(key, None, true);
+        self.stage(key, None, Some(0));
     }
 
     /// The first key of `from..until` with its value, as it will be after the commit. Fails as [`read`] does.
@@ -144,7 +150,10 @@ impl<'d> Txn<'d> {
         let mut batch = Batch::default();
         for (key, staged) in self.staged {
             check_txn_key(&key)?;
-            let parts_before = if staged.new { 0 } else { parts_on_disk(self.disk, &key)? };
+            let parts_before = match staged.parts_before {
+                Some(parts) => parts,
+                None => parts_on_disk(self.disk, &key)?,
+            };
             let parts = match staged.value {
                 Some(value) => stage_rows(&mut batch, &key, &value)?,
                 None => {
@@ -157,10 +166,10 @@ impl<'d> Txn<'d> {
         if batch.rows.is_empty() { Ok(()) } else { self.disk.apply(batch) }
     }
 
-    fn stage(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, new: bool) {
+    fn stage(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, parts_before: Option<u32>) {
         // What was staged first knows what the disk holds; a later write of the same key does not change that.
-        let new = self.staged.get(&key).map_or(new, |before| before.new);
-        self.staged.insert(key, Staged { value, new });
+        let parts_before = self.staged.get(&key).map_or(parts_before, |before| before.parts_before);
+        self.staged.insert(key, Staged { value, parts_before });
     }
 }
 

@@ -16,7 +16,8 @@ use super::shape::{Print, Shape};
 use super::view::View;
 use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
-use automerge::{Automerge, ReadDoc};
+use automerge::VerificationMode::DontCheck;
+use automerge::{Automerge, LoadOptions, ReadDoc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A document that is not what it should be. Foreign changes meet it only on a copy.
@@ -47,6 +48,8 @@ pub enum DocumentFault {
 pub struct Document {
     id: DocumentId,
     doc: Automerge,
+    /// Its snapshot, where that was loaded and compared already.
+    saved: Option<Vec<u8>>,
     /// What the last edit or merge found that its shape keeps.
     kept: Option<(Print, resolve::Kept)>,
 }
@@ -54,7 +57,7 @@ pub struct Document {
 impl Document {
     /// A document without changes.
     pub fn empty(id: DocumentId) -> Self {
-        Self { id, doc: Automerge::new(), kept: None }
+        Self { id, doc: Automerge::new(), saved: None, kept: None }
     }
 
     /// The document of a snapshot (or none) and the changes made since, all of them admitted before.
@@ -67,10 +70,12 @@ impl Document {
         guarded(|| {
             let mut doc = match snapshot {
                 [] => Automerge::new(),
-                bytes => Automerge::load(bytes).map_err(|cause| cause.to_string())?,
+                // It was loaded with all checks before it was stored, and the row it comes from has a checksum.
+                bytes => Automerge::load_with_options(bytes, LoadOptions::new().verification_mode(DontCheck))
+                    .map_err(|cause| cause.to_string())?,
             };
             doc.apply_changes(changes).map_err(|cause| cause.to_string())?;
-            Ok(Self { id, doc, kept: None })
+            Ok(Self { id, doc, saved: None, kept: None })
         })
         .map_err(|cause| DocumentFault::Load { cause })
     }
@@ -83,18 +88,19 @@ impl Document {
         let tried = guarded(move || {
             let mut copy = copy;
             copy.apply_changes(changes).map_err(|cause| cause.to_string())?;
-            let loaded = Automerge::load(&copy.save()).map_err(|cause| cause.to_string())?;
+            let saved = copy.save();
+            let loaded = Automerge::load(&saved).map_err(|cause| cause.to_string())?;
             match sorted_heads(&loaded) == heads && sorted_heads(&copy) == heads {
                 true => {
                     let kept = resolve::kept(&loaded, &loaded, shape);
                     read::view(&loaded, kept.clone(), shape);
-                    Ok((loaded, kept))
+                    Ok((loaded, saved, kept))
                 }
                 false => Err("the result has other heads than the changes give".to_owned()),
             }
         });
-        let (doc, kept) = tried.map_err(|cause| DocumentFault::Apply { cause })?;
-        self.doc = doc;
+        let (doc, saved, kept) = tried.map_err(|cause| DocumentFault::Apply { cause })?;
+        (self.doc, self.saved) = (doc, Some(saved));
         self.kept = Some((shape.print(), kept));
         Ok(())
     }
@@ -109,9 +115,10 @@ impl Document {
         edits: &[FieldEdit],
         shape: &Shape,
     ) -> Result<(Self, Vec<Change>), EditError> {
+        let document = Self { saved: None, ..self };
         match &*shape.fit(edits)? {
-            [FieldEdit::Import(fields)] if self.doc.is_empty() => write::import(self, fields, shape),
-            edits => write::edit(self, actor, time_s, message, edits, shape),
+            [FieldEdit::Import(fields)] if document.doc.is_empty() => write::import(document, fields, shape),
+            edits => write::edit(document, actor, time_s, message, edits, shape),
         }
     }
 
@@ -138,9 +145,13 @@ impl Document {
 
     /// The whole history in Automerge's compressed form, after loading it again and comparing heads.
     pub fn snapshot(&self) -> Result<Vec<u8>, DocumentFault> {
+        if let Some(saved) = &self.saved {
+            return Ok(saved.clone());
+        }
         let bytes = self.doc.save();
-        let loaded = Self::load(self.id, &bytes, [])?;
-        match sorted_heads(&loaded.doc) == sorted_heads(&self.doc) {
+        let loaded = guarded(|| Automerge::load(&bytes).map_err(|cause| cause.to_string()));
+        let loaded = loaded.map_err(|cause| DocumentFault::Load { cause })?;
+        match sorted_heads(&loaded) == sorted_heads(&self.doc) {
             true => Ok(bytes),
             false => Err(DocumentFault::Load { cause: "its snapshot has other heads".to_owned() }),
         }

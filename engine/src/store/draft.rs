@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 /// A snapshot longer than this has a row of its own, so that an edit does not write it again, in bytes.
 const SNAPSHOT_INLINE_BYTES_MAX: usize = 2048;
-/// The changes kept beside a snapshot before a new one replaces both.
+/// The changes kept beside a snapshot before a new one replaces both: a snapshot loads in half the time.
+const TAIL_CHANGES: usize = 4;
+/// And beside one so long that it is not to be written often.
 const TAIL_CHANGES_MAX: usize = 16;
 /// Or their bytes.
 const TAIL_BYTES_MAX: usize = 64 << 10;
@@ -29,6 +31,8 @@ pub(super) struct Draft {
     pub(super) row: DocumentRow,
     /// As it was: whether it was deleted, and its leaf; `None` for a new record.
     before: Option<(bool, Digest)>,
+    /// The bytes of its row as it was.
+    bytes_before: usize,
     /// What it showed, where that saves looking through its history.
     shown: Option<View>,
     /// Its view as it was, where indexes have to know.
@@ -65,7 +69,8 @@ impl Draft {
     /// Replaces a long tail by a snapshot that was loaded again and compared.
     fn compact(&mut self, document: &Document) -> Result<(), StoreError> {
         let bytes: usize = self.row.tail.iter().map(Vec::len).sum();
-        if self.row.tail.len() >= TAIL_CHANGES_MAX || bytes > TAIL_BYTES_MAX {
+        let worth_it = self.row.tail.len() >= TAIL_CHANGES && 2 * bytes > self.row.snapshot.len();
+        if worth_it || self.row.tail.len() >= TAIL_CHANGES_MAX || bytes > TAIL_BYTES_MAX {
             self.row.snapshot = document.snapshot()?;
             self.row.tail.clear();
             self.snapshot_changed = true;
@@ -91,6 +96,7 @@ impl Store {
                 id,
                 row: DocumentRow::default(),
                 before: None,
+                bytes_before: 0,
                 shown: None,
                 view_before: None,
                 snapshot_changed: false,
@@ -107,7 +113,17 @@ impl Store {
         let whole = bytes.len() < VIEW_BYTES_WHOLE && self.shape(&record.collection).keeps();
         let view = if whole || self.is_indexed(&record.collection) { view.view() } else { None };
         let shown = if whole { view.clone() } else { None };
-        Ok(Draft { id, row, before, shown, view_before: view, snapshot_changed: false, concurrent: false })
+        let bytes_before = bytes.len();
+        Ok(Draft {
+            id,
+            row,
+            before,
+            bytes_before,
+            shown,
+            view_before: view,
+            snapshot_changed: false,
+            concurrent: false,
+        })
     }
 
     /// Writes a changed record with its collection's counts and digest. `document` holds what the draft's row says.
@@ -146,7 +162,7 @@ impl Store {
         bytes.extend_from_slice(&codec::encode(&draft.row)?);
         match draft.before {
             None => tx.put_new(keys::record(record), &bytes),
-            Some(_) => tx.put(keys::record(record), &bytes),
+            Some(_) => tx.put_over(keys::record(record), &bytes, draft.bytes_before),
         }
         self.write_indexes(tx, record, draft.view_before.as_ref(), &view)?;
         Ok(view)
