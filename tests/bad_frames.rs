@@ -4,6 +4,7 @@
 use comptoir_engine::wire::message::{Denial, FRAME_BYTES_MAX, FromDevice, FromRelay};
 use comptoir_tests::device::Device;
 use comptoir_tests::forge;
+use comptoir_tests::proxy::Proxy;
 use comptoir_tests::relay::Relay;
 use comptoir_tests::socket::{Heard, Socket, hello};
 use comptoir_tests::wait;
@@ -201,6 +202,22 @@ fn hostile_relay(frame: Message) -> String {
         }
     });
     url
+}
+
+#[test]
+fn a_large_frame_on_a_slow_line_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&folder.path().join("relay"));
+    let token = relay.token(WORKSPACE);
+    let noise: String = (0..6_000u64).map(|place| format!("{:08x}", place.wrapping_mul(0x9e37_79b9) >> 3)).collect();
+    let writer = Device::init(&folder.path().join("writer"), WORKSPACE, &relay.url(), &token);
+    writer.ok(&["put", "notes", "long", &json!({"text": noise}).to_string()]);
+    writer.sync();
+    let slow = Proxy::throttled(relay.address(), 250);
+    let reader = Device::init(&folder.path().join("reader"), WORKSPACE, &slow.url(), &token);
+    reader.ok(&["sync", "--timeout", "50s"]);
+    assert!(slow.down() > 27_500, "{} bytes take more than 11 s, longer than a silence may last", slow.down());
+    assert_eq!(reader.digest(), writer.digest());
 }
 
 #[test]

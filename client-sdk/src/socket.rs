@@ -1,5 +1,6 @@
 //! One connection to the relay: frames in, frames out, a deadline on every wait. Must not know what a frame says.
 
+use comptoir_engine::session::{PING_INTERVAL_MS, SILENCE_MAX_MS};
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, SUBPROTOCOL};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -20,8 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(45);
-const PING_EVERY: Duration = Duration::from_secs(20);
+const SILENCE_MAX: Duration = Duration::from_millis(SILENCE_MAX_MS);
+const PING_EVERY: Duration = Duration::from_millis(PING_INTERVAL_MS);
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Frames that may wait in each direction.
 const FRAMES_MAX: usize = 8;
@@ -66,10 +67,10 @@ impl Counters {
 pub(crate) fn connect(address: &str, counters: Counters) -> Link {
     let (frames, to_send) = mpsc::channel(FRAMES_MAX);
     let (tell, heard) = mpsc::channel(FRAMES_MAX);
-    let address = address.to_owned();
+    let (address, counted) = (address.to_owned(), counters.clone());
     tokio::spawn(async move {
         let cause = match timeout(CONNECT_TIMEOUT, open(&address, counters)).await {
-            Ok(Ok(socket)) => pump(socket, to_send, &tell).await,
+            Ok(Ok(socket)) => pump(socket, to_send, &tell, &counted).await,
             Ok(Err(cause)) => cause,
             Err(_) => format!("the relay {address} did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
         };
@@ -112,12 +113,13 @@ async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
     socket: WebSocketStream<S>,
     to_send: mpsc::Receiver<Vec<u8>>,
     tell: &mpsc::Sender<Heard>,
+    counters: &Counters,
 ) -> String {
     if tell.send(Heard::Connected).await.is_err() {
         return String::new();
     }
     let (sink, stream) = socket.split();
-    let reading = read(stream, tell);
+    let reading = read(stream, tell, counters);
     tokio::pin!(reading);
     let broken = tokio::select! {
         biased;
@@ -158,9 +160,13 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
 async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: SplitStream<WebSocketStream<S>>,
     tell: &mpsc::Sender<Heard>,
+    counters: &Counters,
 ) -> String {
     loop {
-        match timeout(READ_TIMEOUT, stream.next()).await {
+        let before = counters.traffic().received_bytes;
+        match timeout(SILENCE_MAX, stream.next()).await {
+            // A large frame on a slow line.
+            Err(_) if counters.traffic().received_bytes > before => {}
             Err(_) => return "the relay has gone silent".to_owned(),
             Ok(Some(Ok(Message::Binary(frame)))) => {
                 if tell.send(Heard::Frame(frame.into())).await.is_err() {

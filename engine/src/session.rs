@@ -18,8 +18,12 @@ pub const CONNECT_TIMEOUT_MS: u64 = 10_000;
 pub const ANSWER_TIMEOUT_MS: u64 = 45_000;
 /// The first wait before connecting again, at most, in milliseconds; it doubles with each failure.
 pub const RETRY_FIRST_MS: u64 = 500;
-/// The longest wait before connecting again, in milliseconds.
-pub const RETRY_MAX_MS: u64 = 60_000;
+/// The longest wait before connecting again, in milliseconds: a shop that is back on the network is up to date in seconds.
+pub const RETRY_MAX_MS: u64 = 4_000;
+/// The owner of the connection asks for a sign of life so often, in milliseconds.
+pub const PING_INTERVAL_MS: u64 = 4_000;
+/// And gives it up when no byte came for so long, in milliseconds: nobody may believe for longer in a dead connection.
+pub const SILENCE_MAX_MS: u64 = 10_000;
 
 /// Which way changes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
+
+const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct Counts {
@@ -35,6 +38,11 @@ pub struct Proxy {
 impl Proxy {
     /// Begins to pass connections on to `target`.
     pub fn start(target: SocketAddr) -> Self {
+        Self::throttled(target, usize::MAX)
+    }
+
+    /// As [`Proxy::start`], over a line that takes some `bytes_each_tick` bytes a tenth of a second, each way.
+    pub fn throttled(target: SocketAddr, bytes_each_tick: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let counts = Arc::new(Counts::default());
@@ -42,8 +50,8 @@ impl Proxy {
         thread::spawn(move || {
             for device in listener.incoming().map_while(Result::ok) {
                 let Ok(relay) = TcpStream::connect(target) else { continue };
-                pass(&device, &relay, true, &counting);
-                pass(&relay, &device, false, &counting);
+                pass(&device, &relay, true, bytes_each_tick, &counting);
+                pass(&relay, &device, false, bytes_each_tick, &counting);
             }
         });
         Self { address, counts }
@@ -70,14 +78,18 @@ impl Proxy {
     }
 }
 
-fn pass(from: &TcpStream, to: &TcpStream, up: bool, counts: &Arc<Counts>) {
+fn pass(from: &TcpStream, to: &TcpStream, up: bool, bytes_each_tick: usize, counts: &Arc<Counts>) {
     let mut from = from.try_clone().expect("a second handle");
     let mut to = to.try_clone().expect("a second handle");
     let counts = counts.clone();
     thread::spawn(move || {
-        let mut bytes = [0; 16 << 10];
+        let mut bytes = vec![0; bytes_each_tick.min(16 << 10)];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             counts.passed(up, count as u64);
+            if count == bytes_each_tick {
+                // wait: a slow line
+                thread::sleep(TICK);
+            }
             if to.write_all(&bytes[..count]).is_err() {
                 break;
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The first wait before a store that failed is opened again; it doubles with each failure.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest such wait.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_secs(4);
 /// After working so long a store has recovered: the next failure is its first.
 const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 

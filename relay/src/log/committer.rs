@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 const REOPEN_FIRST_MS: u64 = 100;
-const REOPEN_MAX_MS: u64 = 10_000;
+const REOPEN_MAX_MS: u64 = 4_000;
 /// While the disk is gone, those who ask are told so this often.
 const TURN_AWAY_MS: u64 = 50;
 

@@ -1,11 +1,12 @@
 //! `sim`: runs seeds, replays and shrinks one that failed, and finds planted bugs. Must not know what a run does.
 
 use clap::Parser;
+use comptoir_sim::oracle::HEAL_P99_MS;
 use comptoir_sim::{hunt, plan::Plan, report, shrink, world};
 use std::process::ExitCode;
 
-/// Deterministic simulation of devices and a relay. Exits with 1 when a promise was broken, or when a kind of fault
-/// never took effect in 1,000 seeds or more.
+/// Deterministic simulation of devices and a relay. Exits with 1 when a promise was broken, or, in 1,000 seeds or
+/// more, when a kind of fault never took effect or devices were too slow to get up to date.
 #[derive(Parser)]
 #[command(name = "sim")]
 struct Args {
@@ -76,7 +77,7 @@ fn run(args: &Args) -> ExitCode {
         );
         report.faults.iter().for_each(|(fault, count)| println!("  {:<22} {count}", fault.name()));
         println!("runs with an edit counted twice: {}", report.counted_twice);
-        println!("until all were up to date: {}", report.json()["healed_ms"]);
+        println!("from the last fault until a device was up to date, ms: {}", report.json()["healed_ms"]);
     }
     for (seed, violation) in &report.failures {
         eprintln!("seed {seed}: {violation}");
@@ -85,11 +86,15 @@ fn run(args: &Args) -> ExitCode {
     if let Some(seed) = report.failures.keys().next() {
         explain(*seed);
     }
+    let slow = args.seeds >= COVERED_SEEDS && report.healed_p99_ms() > HEAL_P99_MS;
+    if slow {
+        eprintln!("more than one device in 100 was not up to date {HEAL_P99_MS} ms after the last fault");
+    }
     let covered = missing.is_empty() || args.seeds < COVERED_SEEDS;
     if !covered {
         eprintln!("these kinds of faults never took effect: {}", missing.join(", "));
     }
-    if report.failed == 0 && covered { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.failed == 0 && covered && !slow { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The seed with all left out that it does not need.

@@ -33,7 +33,7 @@ pub struct Report {
     pub counted_twice: u64,
     /// Faults that took effect.
     pub faults: Faults,
-    /// How long each run took to heal, in milliseconds of its own time.
+    /// How long after the last fault each device was up to date, in milliseconds of the run's time.
     pub healed_ms: Vec<u64>,
     /// How long each device took from its last connection until it was up to date, in milliseconds of the run's time.
     pub exchanged_ms: Vec<u64>,
@@ -57,7 +57,7 @@ impl Report {
                 }
             }
             None => {
-                self.healed_ms.push(outcome.healed_ms);
+                self.healed_ms.extend(outcome.healed_ms);
                 self.exchanged_ms.extend(outcome.exchanged_ms);
             }
         }
@@ -66,6 +66,11 @@ impl Report {
     /// Whether every promise was kept and every kind of fault took effect.
     pub fn is_good(&self) -> bool {
         self.failed == 0 && self.faults.missing().is_empty()
+    }
+
+    /// What 99 of 100 devices needed after the last fault, in milliseconds.
+    pub fn healed_p99_ms(&self) -> u64 {
+        quantiles(&self.healed_ms)["p99"].as_u64().unwrap_or(0)
     }
 
     /// The report as one JSON object.

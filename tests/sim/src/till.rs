@@ -46,6 +46,8 @@ pub(crate) struct Till {
     pub(crate) backup: Option<Backup>,
     pub(crate) timer: Option<u64>,
     pub(crate) was_up_to_date: bool,
+    /// When it last got up to date.
+    pub(crate) up_to_date_ms: u64,
     pub(crate) live_since_ms: Option<u64>,
     /// The connection on which it was last up to date.
     pub(crate) settled_conn: Option<usize>,
@@ -80,6 +82,7 @@ impl Till {
             backup: None,
             timer: None,
             was_up_to_date: false,
+            up_to_date_ms: 0,
             live_since_ms: None,
             settled_conn: None,
             life: 0,

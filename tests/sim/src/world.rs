@@ -41,8 +41,8 @@ pub struct Outcome {
     pub faults: Faults,
     /// Whether an edit counts twice in the end, where that cannot be known.
     pub counted_twice: bool,
-    /// How long it took until all were up to date after the last fault, in milliseconds.
-    pub healed_ms: u64,
+    /// How long after the last fault each device was up to date, in milliseconds.
+    pub healed_ms: Vec<u64>,
     /// How long each device took from its last connection on, in milliseconds.
     pub exchanged_ms: Vec<u64>,
 }
@@ -167,7 +167,7 @@ impl World {
             operations: 0,
             faults: Faults::default(),
             counted_twice: false,
-            healed_ms: 0,
+            healed_ms: Vec::new(),
             exchanged_ms: Vec::new(),
         };
         Self {

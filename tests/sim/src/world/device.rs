@@ -11,6 +11,8 @@ use comptoir_engine::{Event as Told, FieldEdit, Fields, Mode, RecordId, SeriesNa
 
 /// How long a store that failed stays closed.
 const REOPEN_MS: u64 = 250;
+/// When a system repeats an attempt to connect that got no answer, within the 10 s that the attempt is given.
+const SYNS_MS: [u64; 4] = [0, 1_000, 3_000, 7_000];
 const SILENCE: &str = "the relay has gone silent";
 
 fn stock(record: usize) -> RecordId {
@@ -160,10 +162,8 @@ impl World {
         self.conns.push(Conn::new(till, false));
         self.tills[till].conn = Some(conn);
         self.note(3, till, &[], || format!("till {till} connects ({conn})"));
-        if self.tills[till].partition_until_ms > self.now_ms {
-            return;
-        }
-        let way_ms = self.way_ms();
+        let Some(lost_ms) = self.lost_syns_ms(till) else { return };
+        let way_ms = lost_ms + self.way_ms();
         if !self.post.is_open() {
             return self.after(way_ms, Event::Refused { conn });
         }
@@ -173,6 +173,12 @@ impl World {
             self.conns[conn].twin = Some(twin);
         }
         self.after(way_ms, Event::Connected { conn });
+    }
+
+    /// How long a device's system repeats its attempt until it gets through; `None` if that is past the attempt's end.
+    fn lost_syns_ms(&self, till: usize) -> Option<u64> {
+        let held_ms = self.tills[till].partition_until_ms.saturating_sub(self.now_ms);
+        SYNS_MS.into_iter().find(|after_ms| *after_ms >= held_ms)
     }
 
     /// The connection is open at both ends.
@@ -302,6 +308,7 @@ impl World {
             self.outcome.exchanged_ms.push(self.now_ms - since_ms);
         }
         if is_up_to_date && !self.tills[till].was_up_to_date {
+            self.tills[till].up_to_date_ms = self.now_ms;
             self.note(6, till, &status.digest.0, || format!("till {till} is up to date"));
         }
         self.tills[till].was_up_to_date = is_up_to_date;

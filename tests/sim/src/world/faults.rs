@@ -7,9 +7,8 @@ use crate::plan::{Action, SAFETY_MS};
 use comptoir_engine::Mode;
 use comptoir_engine::disk::DiskError;
 use comptoir_engine::disk::sim::SimDisk;
+use comptoir_engine::session::SILENCE_MAX_MS;
 
-/// Silence after which a connection is given up.
-const SILENCE_MS: u64 = 45_000;
 const RELAY_REOPEN_MS: u64 = 100;
 
 fn io() -> DiskError {
@@ -154,7 +153,7 @@ impl World {
 
     fn watch_silence(&mut self, till: usize) {
         if let Some(conn) = self.tills[till].conn {
-            self.after(SILENCE_MS, Event::Silent { conn });
+            self.after(SILENCE_MAX_MS, Event::Silent { conn });
         }
     }
 
@@ -171,7 +170,7 @@ impl World {
         }
         self.tills[till].life += 1;
         let life = self.tills[till].life;
-        self.after(down_ms, Event::Reopen { till, life });
+        self.after(self.within_safety(down_ms), Event::Reopen { till, life });
     }
 
     fn restore(&mut self, till: usize, seen: bool) -> Result<(), Violation> {
@@ -268,7 +267,7 @@ impl World {
             self.end_session(conn);
             self.conns[conn].dead |= silent;
             match silent {
-                true => self.after(SILENCE_MS, Event::Silent { conn }),
+                true => self.after(SILENCE_MAX_MS, Event::Silent { conn }),
                 false => {
                     self.conns[conn].reset = true;
                     let way_ms = self.way_ms();
@@ -281,7 +280,12 @@ impl World {
     fn reopen_relay(&mut self, down_ms: u64) {
         self.post.life += 1;
         let life = self.post.life;
-        self.after(down_ms, Event::RelayReopen { life });
+        self.after(self.within_safety(down_ms), Event::RelayReopen { life });
+    }
+
+    /// What is down when the faults end is started then.
+    fn within_safety(&self, down_ms: u64) -> u64 {
+        down_ms.min(SAFETY_MS.saturating_sub(self.now_ms).max(RELAY_REOPEN_MS))
     }
 
     pub(super) fn open_relay(&mut self) -> Result<(), Violation> {

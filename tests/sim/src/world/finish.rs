@@ -59,7 +59,8 @@ impl World {
 
     /// All is equal, and nothing that was held when the faults ended is missing.
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
-        self.outcome.healed_ms = self.now_ms - SAFETY_MS;
+        let healed_ms = |till: &crate::till::Till| till.up_to_date_ms.saturating_sub(SAFETY_MS);
+        self.outcome.healed_ms = self.tills.iter().map(healed_ms).collect();
         let (relay, digest) = self.post.sheets();
         let relay: Sheets = relay.clone();
         self.outcome.counted_twice = relay.values().any(|sheet| sheet.check("").is_err());
