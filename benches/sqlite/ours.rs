@@ -1,14 +1,19 @@
 //! The shop on Comptoir's engine over sled. Must not know what is measured.
 
-use crate::shop::{Product, SALE_PRODUCTS, Till};
+use crate::questions::List;
+use crate::shop::{LIST_PRODUCTS, Product, SALE_PRODUCTS, SEARCH_PRODUCTS, Till};
 use crate::timed::{Spent, Timed};
 use comptoir_benches::NOW;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::live::{Live, LiveEvent, Step, Touched};
+use comptoir_engine::query::{Field, Filter, Op};
+use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
-use comptoir_engine::{Engine, FieldEdit, Fields, RecordId, Value};
+use comptoir_engine::{Collection, Engine, Event, FieldEdit, Fields, Key, Query, RecordId, Value, View};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,9 +21,16 @@ use std::time::{Duration, Instant};
 /// Records loaded in one transaction.
 const LOAD_RECORDS: usize = 1000;
 
+/// As SQLite's `by_department` and `words`.
+const SCHEMA: &str = r#"{"indexes": {"by_department": "department, price_cents", "search": "words(type, brand)"}}"#;
+
 /// The engine, as the SDK's thread owns it.
 pub(crate) struct Comptoir {
     engine: Engine,
+    products: Collection,
+    /// A list that is shown, and the records that were changed since it was looked at.
+    live: Option<Live>,
+    touched: BTreeSet<Key>,
 }
 
 impl Till for Comptoir {
@@ -37,6 +49,9 @@ impl Till for Comptoir {
             // A shop's products are on the relay: nothing waits.
             store.acknowledge(number, number, &[], None, NOW.wall).expect("acknowledged");
         }
+        let schema = json::parse(SCHEMA).expect("a schema");
+        store.set_schema(&products_name(), &schema, NOW.wall).expect("a schema");
+        while store.index_step().expect("a piece of an index") {}
     }
 
     fn open(dir: &Path) -> Self {
@@ -65,6 +80,32 @@ impl Till for Comptoir {
         let view = self.engine.get(&record("products", product)).expect("read").expect("a product");
         of_fields(product, view.fields)
     }
+
+    fn list(&mut self, list: &List<'_>) -> Vec<Product> {
+        let page = self.engine.query(&self.products, &query(list)).expect("an answer");
+        page.records.into_iter().map(of_row).collect()
+    }
+
+    fn search(&mut self, typed: &str) -> Vec<Product> {
+        let query = Query::all().search(typed).limit(SEARCH_PRODUCTS);
+        let page = self.engine.query(&self.products, &query).expect("an answer");
+        page.records.into_iter().map(of_row).collect()
+    }
+
+    fn show(&mut self, list: &List<'_>) {
+        let mut live = Live::new(self.products.clone(), query(list)).expect("a query");
+        self.engine.look(&mut live, &Touched::All).expect("an answer");
+        (self.live, self.touched) = (Some(live), BTreeSet::new());
+    }
+
+    fn news(&mut self) -> Vec<Product> {
+        let live = self.live.as_mut().expect("a list that is shown");
+        let touched = Touched::Keys(std::mem::take(&mut self.touched));
+        match self.engine.look(live, &touched).expect("an answer") {
+            Some(LiveEvent::Changed(steps)) => steps.into_iter().filter_map(of_step).collect(),
+            other => panic!("a difference was due: {other:?}"),
+        }
+    }
 }
 
 impl Comptoir {
@@ -85,12 +126,45 @@ impl Comptoir {
     }
 
     fn over(disk: Box<dyn Disk>, identity: &str) -> Self {
-        Self { engine: Engine::open(disk, identity, &mut StdRng::seed_from_u64(2)).expect("a store") }
+        let engine = Engine::open(disk, identity, &mut StdRng::seed_from_u64(2)).expect("a store");
+        Self { engine, products: products_name(), live: None, touched: BTreeSet::new() }
     }
 
     fn commit(&mut self, edits: &[(RecordId, FieldEdit)]) {
         self.engine.commit(edits, NOW).expect("saved");
-        while self.engine.poll_event().is_some() {}
+        while let Some(event) = self.engine.poll_event() {
+            if let Event::Changed(record) = event
+                && self.live.is_some()
+            {
+                self.touched.insert(record.key);
+            }
+        }
+    }
+}
+
+fn products_name() -> Collection {
+    Collection::new("products").expect("a name")
+}
+
+fn query(list: &List<'_>) -> Query {
+    let compare = |field, op, value| Filter::Compare { field: Field::typed(field), op, value };
+    let filter = Filter::And(vec![
+        compare("department", Op::Eq, text(list.department)),
+        compare("price_cents", Op::Ge, Value::Int(list.from_cents)),
+    ]);
+    Query { filter: Some(filter), ..Query::all() }.order("price_cents").limit(LIST_PRODUCTS)
+}
+
+fn of_row((key, view): (Key, View)) -> Product {
+    of_fields(key.as_str(), view.fields)
+}
+
+fn of_step(step: Step) -> Option<Product> {
+    match step {
+        Step::Added { key, view, .. } | Step::Changed { key, view, .. } | Step::Moved { key, view, .. } => {
+            Some(of_row((key, view)))
+        }
+        Step::Removed { .. } => None,
     }
 }
 
