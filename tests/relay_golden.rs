@@ -33,14 +33,17 @@ fn pushes() -> Vec<Vec<u8>> {
         FieldEdit::Set(records::parse(r#"{"name":"Tea","stock":9}"#).expect("fields")),
         FieldEdit::Set(records::parse(r#"{"name":"Thé"}"#).expect("fields")),
     ];
-    let mut push = |(number, edit): (usize, FieldEdit)| {
+    let mut next = 0;
+    let mut push = |edit: FieldEdit| {
         let tea = RecordId::new("products", "tea").expect("a name");
         store.commit_local(&[(tea, edit)], Timestamp { unix_ms: 1_700_000_000_000 }).expect("an edit");
-        let batch = store.outgoing(number as u64, Style::Compact).expect("a batch").expect("something to send").batch;
+        let outgoing = store.outgoing(next, Style::Compact).expect("a batch").expect("something to send");
+        next = outgoing.through + 1;
+        let batch = outgoing.batch;
         assert_eq!(batch[1], 0, "plain, so that a newer zstd changes nothing");
         batch
     };
-    edits.into_iter().enumerate().map(&mut push).collect()
+    edits.into_iter().map(&mut push).collect()
 }
 
 fn log(data: &Path) -> SledDisk {

@@ -14,7 +14,7 @@ struct Layers {
 const ENGINE: Layers = Layers {
     src: "engine/src",
     layers: &[
-        &["id", "time", "digest"],
+        &["id", "time", "digest", "planted"],
         &["codec", "change", "disk"],
         &["gate"],
         &["wire", "record"],

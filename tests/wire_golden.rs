@@ -207,7 +207,7 @@ fn price(price: &str) -> (RecordId, FieldEdit) {
 }
 
 /// A device with an import, a counter, a list and a text, a transaction over two records, and a merge with another's
-/// sale; its outbox has transactions 0 to 5.
+/// sale; its outbox has six transactions.
 fn device() -> Store {
     let (mut store, mut other) = (self::store(1), self::store(0x80));
     let milk = RecordId::new("products", "milk").unwrap();
@@ -263,7 +263,8 @@ fn unpack(batch: &[u8], names: &Names) -> Vec<(RecordId, Change)> {
 
 fn batches() -> Vec<(&'static str, Vec<u8>)> {
     let store = device();
-    let again = |from, through, style| store.outgoing_again(from, through, style).unwrap();
+    let first = store.outgoing(0, Style::Compact).unwrap().unwrap().from;
+    let again = |from, through, style| store.outgoing_again(first + from, first + through, style).unwrap();
     let small = RecordId::new("a", "b").unwrap();
     let mut one = self::store(0);
     commit(&mut one, 0, &[(small, FieldEdit::Import(Default::default()))]);

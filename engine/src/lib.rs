@@ -7,6 +7,20 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
 
+/// Whether a bug is planted here, for a simulation to find; without the feature that is never.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($($bug:ident),+) => {
+        matches!(crate::planted::planted(), Some($(crate::planted::Bug::$bug)|+))
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($($bug:ident),+) => {
+        false
+    };
+}
+
 pub mod change;
 pub mod codec;
 pub mod digest;
@@ -16,6 +30,8 @@ pub mod event;
 pub mod gate;
 pub mod id;
 pub mod live;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod query;
 pub mod record;
 pub mod session;

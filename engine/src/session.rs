@@ -135,6 +135,9 @@ impl Session {
         self.error.get_or_insert_with(|| cause.to_owned());
         let longest_ms = RETRY_FIRST_MS.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX_MS);
         self.failures = self.failures.saturating_add(1);
+        if planted!(RetriesEnd) && self.failures > 6 {
+            return self.stop();
+        }
         let wait_ms = rng.random_range(longest_ms / 2..=longest_ms);
         self.phase = Phase::Waiting { until_ms: now.monotonic_ms + wait_ms };
         self.in_flight.clear();
@@ -149,6 +152,7 @@ impl Session {
         (self.error, self.denied) = (None, false);
         let follows = match cursor {
             None => true,
+            Some(_) if planted!(EpochIgnored) => true,
             Some(cursor) => cursor.epoch == self.epoch && cursor.through.0 <= welcome.tail,
         };
         let through = cursor.map_or(0, |cursor| cursor.through.0);
@@ -211,6 +215,10 @@ impl Session {
     pub fn end_reconcile(&mut self, through: LogSeq, digest: Digest) {
         self.phase = Phase::Live;
         self.confirmed = Some((through, digest));
+        if self.in_flight.is_empty() {
+            // What was offered stands before what was sent last.
+            self.next_transaction = 0;
+        }
     }
 
     /// The transaction that the next push begins with; `None` when none may be sent now.
@@ -233,6 +241,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<u64> {
         match self.phase {
             Phase::Stopped => None,
+            Phase::Connecting { .. } if planted!(ConnectAwaitedForEver) => None,
             Phase::Waiting { until_ms } | Phase::Connecting { until_ms } | Phase::Greeting { until_ms } => {
                 Some(until_ms)
             }

@@ -212,7 +212,7 @@ impl Store {
         let mut tx = Txn::new(&*disk);
         put_row(&mut tx, keys::settings(), &SettingsRow::from(&settings))?;
         put_row(&mut tx, keys::identity(), &draw_identity(identity, rng))?;
-        put_row(&mut tx, keys::state(), &StateRow::default())?;
+        put_row(&mut tx, keys::state(), &StateRow { outbox_next: outbox::FIRST_NUMBER, ..StateRow::default() })?;
         tx.commit()?;
         disk.flush()?;
         Self::open(disk, identity, rng)
@@ -223,7 +223,7 @@ impl Store {
     pub fn open(disk: Box<dyn Disk>, identity: &str, rng: &mut dyn rand::Rng) -> Result<Self, StoreError> {
         let settings = read_row::<SettingsRow>(&*disk, &keys::settings())?.ok_or(StoreError::NotInitialised)?;
         let mut known = read_row::<IdentityRow>(&*disk, &keys::identity())?.ok_or_else(|| missing("its identity"))?;
-        if known.marker != identity {
+        if known.marker != identity && !planted!(ActorReused) {
             known = draw_identity(identity, rng);
             let mut tx = Txn::new(&*disk);
             put_row(&mut tx, keys::identity(), &known)?;
@@ -330,8 +330,13 @@ impl Store {
     }
 
     fn finish(&self, tx: Txn<'_>) -> Result<(), StoreError> {
+        if tx.is_empty() {
+            return Ok(());
+        }
         tx.commit()?;
-        self.disk.flush()?;
+        if !planted!(SavedBeforeFlush) {
+            self.disk.flush()?;
+        }
         Ok(())
     }
 }

@@ -223,3 +223,31 @@ fn a_rolled_back_store_makes_its_newest_edits_again_under_a_fresh_actor() {
 fn log_batch(store: &Store) -> Vec<u8> {
     store.outgoing(0, Style::Explicit).unwrap().unwrap().batch
 }
+
+#[test]
+fn what_others_built_on_an_edit_that_its_author_lost_is_made_again_by_each_of_them_alike() {
+    // One till is set back to before its first edit and makes another; the relay lost its log and knows only that one.
+    let (mut before, mut after) = (store(1), store(1));
+    edit(&mut before, increment("stock", 3));
+    let (mut second, mut third) = (store(2), store(3));
+    send(&before, &mut second);
+    edit(&mut second, increment("stock", 4));
+    send(&before, &mut third);
+    send(&second, &mut third);
+    edit(&mut after, increment("stock", 5));
+    let mut log = store(9);
+    send(&after, &mut log);
+    let theirs = log_batch(&after);
+    for till in [&mut second, &mut third] {
+        // As after a comparison of histories with the relay that lacks them.
+        till.offer(&[tea()]).unwrap();
+        let error = till.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap_err();
+        let StoreError::Forked { record, actor, seq } = error else { panic!("{error}") };
+        till.reauthor(&record, &actor, seq).unwrap();
+        till.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap();
+        send(till, &mut log);
+    }
+    assert_eq!((second.digest(), third.digest()), (log.digest(), log.digest()));
+    assert_eq!((second.quarantined(), third.quarantined(), log.quarantined()), (0, 0, 0));
+    assert_eq!(shown(&log), r#"{"stock":12}"#);
+}

@@ -420,7 +420,7 @@ fn survive(batch: Vec<u8>) -> Store {
     let mut other = store(2);
     let records: Vec<_> = victim.leaves().unwrap().into_iter().map(|(_, record)| record).collect();
     victim.offer(&records).unwrap();
-    let mut next = 20;
+    let mut next = 0;
     while let Some(outgoing) = victim.outgoing(next, Style::Explicit).unwrap() {
         other.apply_remote(&[outgoing.batch], None, NOW).unwrap();
         next = outgoing.through + 1;

@@ -3,6 +3,20 @@
 //! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room` · `ws` · `http` ·
 //! `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
 
+/// Whether a bug is planted here, for a simulation to find; without the feature that is never.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($($bug:ident),+) => {
+        matches!(comptoir_engine::planted::planted(), Some($(comptoir_engine::planted::Bug::$bug)|+))
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($($bug:ident),+) => {
+        false
+    };
+}
+
 pub mod auth;
 pub mod catalog;
 pub mod clock;

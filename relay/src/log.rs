@@ -5,6 +5,7 @@ mod append;
 mod committer;
 mod read;
 mod rows;
+mod writer;
 
 use crate::auth::Grant;
 use crate::clock::Clock;
@@ -13,15 +14,16 @@ use crate::text::Told;
 use comptoir_engine::codec::CodecError;
 use comptoir_engine::disk::{Disk, DiskError};
 use comptoir_engine::id::{LogEpoch, LogSeq};
+use comptoir_engine::wire::BatchFault;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Refused};
-use comptoir_engine::wire::{Batch, BatchFault};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use committer::Committer;
-pub use read::Leaf;
+pub use read::{Leaf, Reader};
 pub use rows::Head;
+pub use writer::{DrawEpoch, Push, Writer};
 
 /// The longest batch that is stored, in bytes. A frame has to hold it, what names it, and the hashes of a change's
 /// dependencies when they are spelled out for a device with another history.
@@ -171,30 +173,21 @@ enum Command {
     Stop,
 }
 
-/// A push that waits for the committer.
-struct Push {
-    grant: Grant,
-    batch: Vec<u8>,
-    changes: usize,
-    done: oneshot::Sender<Outcome>,
-    _room: OwnedSemaphorePermit,
-}
-
-/// The disk as readers find it: `None` while it is being opened again.
+/// The log as readers find it: `None` while its disk is being opened again.
 #[derive(Default)]
 struct Slot {
-    disk: RwLock<Option<Arc<dyn Disk>>>,
+    reader: RwLock<Option<Reader>>,
     ready: AtomicBool,
 }
 
 impl Slot {
-    fn disk(&self) -> Result<Arc<dyn Disk>, LogError> {
-        self.disk.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(LogError::Unavailable)
+    fn reader(&self) -> Result<Reader, LogError> {
+        self.reader.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(LogError::Unavailable)
     }
 
-    fn set(&self, disk: Option<Arc<dyn Disk>>) {
-        self.ready.store(disk.is_some(), Ordering::Release);
-        *self.disk.write().unwrap_or_else(PoisonError::into_inner) = disk;
+    fn set(&self, reader: Option<Reader>) {
+        self.ready.store(reader.is_some(), Ordering::Release);
+        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 }
 
@@ -239,15 +232,10 @@ impl Log {
     pub async fn append(&self, grant: &Grant, batch: Vec<u8>) -> Result<oneshot::Receiver<Outcome>, LogError> {
         let bytes = u32::try_from(batch.len()).unwrap_or(u32::MAX).min(self.waiting_bytes_max);
         let room = self.waiting.clone().acquire_many_owned(bytes).await.map_err(|_| LogError::Unavailable)?;
-        let (done, outcome) = oneshot::channel();
-        // Read here too, so that the committer knows how much it takes on, and meets no nonsense.
-        match Batch::decode(&batch).map(|batch| batch.len()) {
-            Ok(changes) => {
-                let push = Push { grant: grant.clone(), batch, changes, done, _room: room };
-                self.command(Command::Append(push)).await?;
-            }
-            // The receiver is right here.
-            Err(fault) => _ = done.send(Outcome::Unreadable(fault)),
+        let (push, outcome) = Push::new(grant, batch);
+        if let Some(mut push) = push {
+            push.room = Some(room);
+            self.command(Command::Append(push)).await?;
         }
         Ok(outcome)
     }

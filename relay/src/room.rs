@@ -40,8 +40,8 @@ struct Durable {
     recent: Recent,
 }
 
-/// One workspace's followers.
-struct Room {
+/// One workspace as its followers see it.
+pub struct Room {
     attached: OnceCell<()>,
     epoch: OnceLock<LogEpoch>,
     progress: watch::Sender<Progress>,
@@ -53,18 +53,21 @@ impl Listener for Room {
     fn opened(&self, epoch: LogEpoch, head: Head) {
         // Set once: a room joins its log once.
         let _ = self.epoch.set(epoch);
-        self.durable().head = head;
+        self.held().head = head;
         self.progress.send_replace(Progress { head, lost: false });
     }
 
     fn appended(&self, entries: &[Arc<Entry>], head: Head) {
-        let mut durable = self.durable();
+        let mut durable = self.held();
         durable.head = head;
         durable.recent.extend(entries);
     }
 
     fn announce(&self) {
-        let head = self.durable().head;
+        if planted!(LostWakeUp) {
+            return;
+        }
+        let head = self.held().head;
         self.progress.send_modify(|progress| progress.head = head);
     }
 
@@ -133,7 +136,8 @@ impl Hub {
 }
 
 impl Room {
-    fn new(recent_bytes_max: usize) -> Self {
+    /// Knows nothing yet; [`Log::attach`] or [`crate::log::Writer::attach`] joins it to its log.
+    pub fn new(recent_bytes_max: usize) -> Self {
         Self {
             attached: OnceCell::new(),
             epoch: OnceLock::new(),
@@ -143,7 +147,32 @@ impl Room {
         }
     }
 
-    fn durable(&self) -> MutexGuard<'_, Durable> {
+    /// The log's identity.
+    pub fn epoch(&self) -> LogEpoch {
+        self.epoch.get().copied().unwrap_or(LogEpoch([0; 16]))
+    }
+
+    /// The last durable entry and the digest there: what a device that comes now has to be told.
+    pub fn durable(&self) -> Head {
+        self.held().head
+    }
+
+    /// The last entry to be followed, and the digest there. Whoever made it, or one before it, has the receipt.
+    pub fn head(&self) -> Head {
+        self.progress.borrow().head
+    }
+
+    /// Whether the log failed since the room joined it: then nothing more comes.
+    pub fn is_lost(&self) -> bool {
+        self.progress.borrow().lost
+    }
+
+    /// The entries after `after`, at most `bytes_max` bytes and one at least, if all of them are still in memory.
+    pub fn recent(&self, after: LogSeq, bytes_max: usize) -> Option<Vec<Arc<Entry>>> {
+        self.held().recent.after(after, bytes_max)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Durable> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,24 +186,9 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// The log's identity.
-    pub fn epoch(&self) -> LogEpoch {
-        self.room.epoch.get().copied().unwrap_or(LogEpoch([0; 16]))
-    }
-
-    /// The last durable entry and the digest there: what a device that comes now has to be told.
-    pub fn durable(&self) -> Head {
-        self.room.durable().head
-    }
-
-    /// The last entry to be followed, and the digest there. Whoever made it, or one before it, has the receipt.
-    pub fn head(&self) -> Head {
-        self.room.progress.borrow().head
-    }
-
-    /// Whether the log failed since the room joined it: then nothing more comes.
-    pub fn is_lost(&self) -> bool {
-        self.room.progress.borrow().lost
+    /// The room.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Returns when the head moved or the log was lost since the last call.
@@ -183,11 +197,6 @@ impl Seat {
             // The sender is in the room, and the room is here.
             std::future::pending::<()>().await;
         }
-    }
-
-    /// The entries after `after`, at most `bytes_max` bytes and one at least, if all of them are still in memory.
-    pub fn recent(&self, after: LogSeq, bytes_max: usize) -> Option<Vec<Arc<Entry>>> {
-        self.room.durable().recent.after(after, bytes_max)
     }
 }
 

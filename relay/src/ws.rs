@@ -2,6 +2,8 @@
 //! its rows. Works on any stream of bytes, so a simulated network can carry it.
 
 mod compare;
+mod comparison;
+mod exchange;
 mod follow;
 mod pushes;
 mod session;
@@ -12,7 +14,7 @@ use crate::config::Config;
 use crate::log::LogError;
 use crate::room::{EnterError, Hub};
 use comptoir_engine::codec::CodecError;
-use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay, Hello, Welcome};
+use comptoir_engine::wire::message::{Denial, FromDevice, Hello};
 use session::Session;
 use socket::{Incoming, Outgoing};
 use std::sync::Arc;
@@ -21,9 +23,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+pub use comparison::Comparison;
+pub use exchange::{Due, Exchange, Task};
+
 /// How a session ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
+pub enum End {
     /// The device left, or its connection broke.
     Gone,
     /// The device let a deadline pass.
@@ -127,13 +132,12 @@ impl Door {
         })?;
         let entered = timeout(self.deadlines.hello, self.hub.enter(&grant)).await;
         let seat = entered.map_err(|_| LogError::Unavailable)??;
-        let head = seat.durable();
-        let welcome = Welcome { epoch: seat.epoch().0, tail: head.tail.0, digest: head.digest.0, role: grant.role() };
-        outgoing.start(&FromRelay::Welcome(welcome)).await?;
+        let (exchange, welcome) = Exchange::begin(&hello, grant.role(), seat.room());
+        outgoing.start(&welcome).await?;
         tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");
         let expires_in = self.auth.time_left(&grant);
         let log = self.hub.log().clone();
-        Ok(Session::new(&hello, grant, seat, head, log, self.reconciles.clone(), self.deadlines, expires_in))
+        Ok(Session::new(exchange, grant, seat, log, self.reconciles.clone(), self.deadlines, expires_in))
     }
 }
 

@@ -18,6 +18,8 @@ struct State {
     visible: BTreeMap<Vec<u8>, Vec<u8>>,
     unflushed: Vec<Batch>,
     failure: Option<(u64, DiskError)>,
+    flush_failure: Option<(u64, DiskError)>,
+    full: bool,
     poisoned: bool,
     applies: u64,
     flushes: u64,
@@ -30,14 +32,32 @@ impl SimDisk {
     }
 
     /// Cuts the power: of the batches not yet flushed only the first `keep` survive, in the order they were applied.
-    /// The disk is open again afterwards; a failure that was due is forgotten.
-    pub fn crash(&self, keep: usize) {
+    /// The disk is open again afterwards; a failure that was due is forgotten. Answers how many batches were lost.
+    pub fn crash(&self, keep: usize) -> usize {
         let mut state = self.state();
         let unflushed = std::mem::take(&mut state.unflushed);
+        let lost = unflushed.len().saturating_sub(keep);
         unflushed.into_iter().take(keep).for_each(|batch| write(&mut state.durable, batch));
         state.visible = state.durable.clone();
-        state.failure = None;
+        (state.failure, state.flush_failure) = (None, None);
         state.poisoned = false;
+        lost
+    }
+
+    /// Another disk with what is durable on this one: a backup, a clone, or the state to set a machine back to.
+    pub fn snapshot(&self) -> Self {
+        let durable = self.state().durable.clone();
+        Self { state: Arc::new(Mutex::new(State { visible: durable.clone(), durable, ..State::default() })) }
+    }
+
+    /// Fills the disk up, or makes room again: while it is full, every write fails as [`SimDisk::fail_next`] lets one.
+    pub fn fill(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    /// As [`SimDisk::fail_next`], counting flushes alone.
+    pub fn fail_flush(&self, after_flushes: u64, error: DiskError) {
+        self.state().flush_failure = Some((after_flushes, error));
     }
 
     /// Lets `after_calls` more calls of [`Disk`] succeed, then fails one with `error`, without doing what it asks.
@@ -49,6 +69,11 @@ impl SimDisk {
     /// Opens the disk again after a failure: what was applied is still visible, and still not durable if it was not.
     pub fn reopen(&self) {
         self.state().poisoned = false;
+    }
+
+    /// Whether an earlier failure keeps the disk closed.
+    pub fn is_poisoned(&self) -> bool {
+        self.state().poisoned
     }
 
     /// How many batches were applied, empty ones not counted.
@@ -123,6 +148,10 @@ impl Disk for SimDisk {
     fn apply(&self, batch: Batch) -> Result<(), DiskError> {
         super::check_batch(&batch)?;
         let mut state = self.call()?;
+        if state.full && !batch.rows.is_empty() {
+            state.poisoned = true;
+            return Err(DiskError::Full { doing: "writing" });
+        }
         if !batch.rows.is_empty() {
             write(&mut state.visible, batch.clone());
             state.unflushed.push(batch);
@@ -133,6 +162,14 @@ impl Disk for SimDisk {
 
     fn flush(&self) -> Result<(), DiskError> {
         let mut state = self.call()?;
+        match state.flush_failure.take() {
+            Some((0, error)) => {
+                state.poisoned = true;
+                return Err(error);
+            }
+            Some((flushes, error)) => state.flush_failure = Some((flushes - 1, error)),
+            None => {}
+        }
         let unflushed = std::mem::take(&mut state.unflushed);
         unflushed.into_iter().for_each(|batch| write(&mut state.durable, batch));
         state.flushes += 1;

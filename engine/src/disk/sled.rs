@@ -7,34 +7,42 @@
 //! lock     held while the store is open
 //! format   the format version of the folder, as text: "1\n"
 //! sled/    the sled database; its row ff ff "commit" is the newest commit, written in the same batch as the commit
+//! journal  the newest commits, of which sled may not have all: see `sled/journal.rs`
 //! mark     the newest commit known to be durable, in one of two slots, at bytes 0 and 4096
 //! commit   [version u8 = 1][number u64][chain u32][crc32 of these 13 bytes, u32], little-endian, in both places
 //! ```
 //!
 //! Sled can lose its newest writes without a word when its file is damaged, and its folder can be replaced by an older
-//! copy. The mark is written after a flush, never before, so it trails what is durable: a sled whose newest commit is
-//! below the mark, or has its number but another chain, has lost writes. A mark that is missing or unreadable is made
+//! copy. The mark is written after a flush, never before, so it trails what is durable: a store whose newest commit is
+//! below the mark, or has its number but another chain, has lost writes, and so has one whose journal holds a frame that
+//! does not follow what sled has. A mark that is missing or unreadable is made
 //! again from sled's row: without it nothing is known to be lost.
 //!
 //! What this does not see: a byte spoiled in the middle of sled's log can bring back an older state of some rows, each
 //! with a valid checksum, while the newest commit is still there. Only a digest over the rows themselves shows that.
 
 mod folder;
+mod journal;
 mod mark;
+mod overlay;
 
 use folder::{
     await_release, identity, make_folder, refuse_foreign, remove_half_snapshots, settle_format, sync_folder, take_lock,
 };
+use journal::{Journal, Pending};
 use mark::{Commit, Mark};
+use overlay::Overlay;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Batch, Disk, DiskError, Row};
 
+const READING: &str = "reading";
+const FLUSHING: &str = "flushing";
 const COMMIT_KEY: &[u8] = b"\xff\xffcommit";
 
 /// How a [`SledDisk`] is opened.
@@ -50,14 +58,26 @@ impl Default for SledOptions {
     }
 }
 
+/// What was applied: what sled does not have yet, and what is not durable yet.
+struct Newest {
+    overlay: Overlay,
+    pending: Pending,
+}
+
+/// What is synced besides sled.
+struct Durable {
+    journal: Journal,
+    mark: Mark,
+}
+
 /// A store in a folder, open in one process at a time. Dropping it closes it.
 pub struct SledDisk {
     // Dropped in this order: the lock goes last.
     tree: Tree,
     data: File,
     /// Held for writing while a batch is applied, for reading while rows are read: sled's own ranges can see half a batch.
-    newest: RwLock<Commit>,
-    mark: Mutex<Mark>,
+    newest: RwLock<Newest>,
+    durable: Mutex<Durable>,
     identity: String,
     _lock: File,
 }
@@ -81,15 +101,18 @@ impl SledDisk {
         await_release(dir, &sled_dir.join("db"))?;
         let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
         let tree = Tree { db: Some(caught(OPENING, || config.open())?), poisoned: AtomicBool::new(false) };
+        let mut overlay = Overlay::default();
+        let (journal, newest) =
+            Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch| overlay.apply(batch))?;
         // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
         tree.call(OPENING, |db| db.flush())?;
         let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;
         data.sync_all().map_err(io)?;
         OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
-        let newest = tree.newest_commit()?;
         let mark = Mark::open(&dir.join("mark"), newest)?;
         sync_folder(&sled_dir).and_then(|()| sync_folder(dir)).map_err(io)?;
-        Ok(Self { tree, data, newest: RwLock::new(newest), mark: Mutex::new(mark), identity, _lock: lock })
+        let newest = RwLock::new(Newest { overlay, pending: Pending::after(newest) });
+        Ok(Self { tree, data, newest, durable: Mutex::new(Durable { journal, mark }), identity, _lock: lock })
     }
 
     /// Tells this store from a copy of it: a copied, restored or moved folder has another identity, and so has the same
@@ -99,74 +122,93 @@ impl SledDisk {
         self.identity.clone()
     }
 
-    fn between_batches(&self) -> RwLockReadGuard<'_, Commit> {
+    fn between_batches(&self) -> RwLockReadGuard<'_, Newest> {
         self.newest.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn applying(&self) -> RwLockWriteGuard<'_, Newest> {
+        self.newest.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives sled what it lacks, and makes that durable.
+    fn sync_sled(&self) -> Result<(), DiskError> {
+        self.tree.take_over(&mut self.applying())?;
+        self.tree.call(FLUSHING, |db| db.flush())?;
+        // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
+        self.tree.io(FLUSHING, || self.data.sync_all())
     }
 }
 
 impl Disk for SledDisk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         super::check_key(key)?;
-        let _newest = self.between_batches();
-        Ok(self.tree.call("reading", |db| db.get(key))?.map(|value| value.to_vec()))
+        let newest = self.between_batches();
+        self.tree.call(READING, |db| match newest.overlay.get(key) {
+            Some(value) => Ok(value.cloned()),
+            None => Ok(db.get(key)?.map(|value| value.to_vec())),
+        })
     }
 
     fn range(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
-        let bounds = super::bounds(from, until);
-        let _newest = self.between_batches();
-        self.tree.call("reading", |db| match bounds {
-            Some(bounds) => db.range::<&[u8], _>(bounds).take(rows_max).map(|row| row.map(owned)).collect(),
-            None => Ok(Vec::new()),
+        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        let newest = self.between_batches();
+        self.tree.call(READING, |db| {
+            let rows = db.range::<&[u8], _>(bounds).map(owned);
+            newest.overlay.over(bounds, rows).take(rows_max).collect()
         })
     }
 
     fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
-        let bounds = super::bounds(from, until);
-        let _newest = self.between_batches();
-        self.tree.call("reading", |db| match bounds {
-            Some(bounds) => db.range::<&[u8], _>(bounds).rev().take(rows_max).map(|row| row.map(owned)).collect(),
-            None => Ok(Vec::new()),
+        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        let newest = self.between_batches();
+        self.tree.call(READING, |db| {
+            let rows = db.range::<&[u8], _>(bounds).rev().map(owned);
+            newest.overlay.over_back(bounds, rows).take(rows_max).collect()
         })
     }
 
     fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
-        let bounds = super::bounds(from, until);
-        let _newest = self.between_batches();
-        self.tree.call("reading", |db| match bounds {
-            Some(bounds) => db.range::<&[u8], _>(bounds).next_back().map(|row| row.map(owned)).transpose(),
-            None => Ok(None),
-        })
+        Ok(self.range_back(from, until, 1)?.pop())
     }
 
     fn apply(&self, batch: Batch) -> Result<(), DiskError> {
         super::check_batch(&batch)?;
-        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
-        let next = if batch.rows.is_empty() { *newest } else { newest.next(&batch) };
-        let mut writes = sled::Batch::default();
-        writes.insert(COMMIT_KEY, &next.encode());
-        for (key, value) in batch.rows {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
+        let mut newest = self.applying();
+        self.tree.guarded(|| Ok(()))?;
+        if batch.rows.is_empty() {
+            return Ok(());
         }
-        self.tree.call("writing", |db| if next == *newest { Ok(()) } else { db.apply_batch(writes) })?;
-        *newest = next;
-        Ok(())
+        newest.pending.push(&batch);
+        newest.overlay.apply(batch);
+        if newest.overlay.is_full() { self.tree.take_over(&mut newest) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<(), DiskError> {
-        let reached = *self.between_batches();
-        self.tree.call("flushing", |db| db.flush())?;
-        // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
-        self.tree.io("flushing", || self.data.sync_all())?;
-        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tree.io("flushing", || mark.advance(reached))
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.applying().pending.take();
+        if pending.is_empty() {
+            return self.tree.guarded(|| Ok(()));
+        }
+        let mut fits = false;
+        self.tree.io(FLUSHING, || durable.journal.append(&pending).map(|written| fits = written))?;
+        if !fits {
+            self.sync_sled()?;
+            durable.journal.restart();
+            self.tree.io(FLUSHING, || durable.mark.sync())?;
+        }
+        self.tree.io(FLUSHING, || durable.mark.advance(pending.through()))
     }
 }
 
-fn owned((key, value): (sled::IVec, sled::IVec)) -> Row {
-    (key.to_vec(), value.to_vec())
+impl Drop for SledDisk {
+    fn drop(&mut self) {
+        // Saves the next opening the replay; what is durable is in the journal whatever comes of it.
+        let _ = self.tree.take_over(&mut self.applying());
+    }
+}
+
+fn owned(row: sled::Result<(sled::IVec, sled::IVec)>) -> sled::Result<Row> {
+    row.map(|(key, value)| (key.to_vec(), value.to_vec()))
 }
 
 /// Sled, with its panics caught, and shut after its first failure.
@@ -197,6 +239,23 @@ impl Tree {
             self.poisoned.store(true, Ordering::Release);
         }
         outcome
+    }
+
+    /// Gives sled the rows it lacks, in one batch.
+    fn take_over(&self, newest: &mut Newest) -> Result<(), DiskError> {
+        let batch = newest.overlay.take();
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
+        let mut writes = sled::Batch::default();
+        writes.insert(COMMIT_KEY, &newest.pending.through().encode());
+        for (key, value) in batch.rows {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.call("writing", |db| db.apply_batch(writes))
     }
 
     fn newest_commit(&self) -> Result<Commit, DiskError> {

@@ -10,9 +10,6 @@ use crate::time::Now;
 use crate::wire::Style;
 use crate::wire::message::{Ack, Entries, FromDevice, FromRelay, PULL_WINDOW_BYTES, WANTED_MAX, Welcome};
 
-/// Records offered again in one commit.
-const OFFER_RECORDS: usize = 256;
-
 impl Engine {
     /// A frame arrived. An error is this device's own: its disk or its store. What the relay did wrong ends the
     /// connection and is in the status.
@@ -137,8 +134,11 @@ impl Engine {
             Err(error) => return self.hang_up(error.to_string()),
         };
         self.reconcile = None;
-        for records in difference.have.chunks(OFFER_RECORDS) {
-            self.store.offer(records)?;
+        self.store.offer(&difference.have)?;
+        if self.session.is_pushing() && !difference.have.is_empty() {
+            // What is offered goes before what is on its way.
+            return self
+                .hang_up("histories were compared while pushes were on their way: it is begun again".to_owned());
         }
         let mut wanted: Vec<Vec<[u8; 32]>> = difference.need.chunks(WANTED_MAX).map(<[_]>::to_vec).collect();
         let last = wanted.pop().unwrap_or_default();

@@ -56,6 +56,11 @@ impl Reconcile {
         let next = self.negentropy.reconcile_with_ids(payload, &mut have, &mut need)?;
         self.have.extend(have.iter().filter_map(|id| self.records.get(&**id).cloned()));
         self.need.extend(need.iter().map(|id| **id));
+        if next.is_none() {
+            // They come out of a hash table: the same sets are to give the same messages.
+            self.have.sort_unstable();
+            self.need.sort_unstable();
+        }
         Ok(next
             .ok_or_else(|| Difference { have: std::mem::take(&mut self.have), need: std::mem::take(&mut self.need) }))
     }

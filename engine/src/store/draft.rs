@@ -123,7 +123,9 @@ impl Store {
         let shape = self.shape(&record.collection);
         let view = document.view(shape);
         let counts = self.without(collections, record, &draft);
-        counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
+        if !(planted!(DigestSkipsDelete) && view.deleted) {
+            counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
+        }
         *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
 
         let conflicting = (draft.row.conflicting || draft.concurrent) && document.has_conflicts()?;

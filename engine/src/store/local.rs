@@ -89,6 +89,9 @@ impl Store {
             joined.map_err(|reason| refuse(EditError::Document { cause: reason.to_string() }))?;
             self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
             made.note(record, &changes);
+            if planted!(TornTransaction) {
+                std::mem::replace(&mut tx, Txn::new(&*self.disk)).commit()?;
+            }
             touched.push(record.clone());
             if !record.collection.is_reserved() {
                 row.edits += 1;
@@ -97,9 +100,7 @@ impl Store {
             }
         }
         if touched.is_empty() {
-            if !tx.is_empty() {
-                self.finish(tx)?;
-            }
+            self.finish(tx)?;
             return Ok(committed);
         }
         check_size(&row)?;
@@ -107,8 +108,7 @@ impl Store {
         self.write_transactions(&mut tx, &made)?;
         let announced = self.announce(&mut tx, &mut collections, &mut row, now)?;
         let mut state = self.state.clone();
-        let held = self.held_back(&touched)?;
-        let row = self.hold_back(&mut tx, &mut state, row, &held, now)?;
+        let row = self.hold_back(&mut tx, &mut state, row, &self.held_back(&touched)?, now)?;
         if !row.changes.is_empty() {
             queue(&mut tx, &mut state, &row)?;
         }

@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
 use crate::gate::{Lineage, Refusal};
-use crate::id::{ActorId, Cursor, LogSeq, RecordId};
+use crate::id::{ActorId, ChangeHash, Cursor, LogSeq, RecordId};
 use crate::time::Timestamp;
 use crate::wire::batch::{self, Item, Style};
 use crate::wire::message::Refused;
@@ -18,6 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const PUSH_BYTES: usize = 256 << 10;
 /// Or so many changes.
 const PUSH_CHANGES: usize = 4096;
+/// The number of a store's first transaction: there is room for offers before it.
+pub(super) const FIRST_NUMBER: u64 = 1 << 40;
+/// Records offered in one commit.
+const OFFER_RECORDS: usize = 256;
 /// Outbox rows read at a time.
 const ROWS_MAX: usize = 64;
 
@@ -119,35 +123,66 @@ impl Store {
         Ok(())
     }
 
-    /// Puts whole records into the outbox again, for a relay that lacks them. Idempotent there.
+    /// Offers whole records to a relay that lacks them: what is not in the outbox of their history, and what that follows,
+    /// goes before everything that is, so that no push comes before one it builds on. Idempotent there.
     pub fn offer(&mut self, records: &[RecordId]) -> Result<(), StoreError> {
+        let waiting = if records.is_empty() { BTreeSet::new() } else { self.waiting()? };
+        records.chunks(OFFER_RECORDS).try_for_each(|records| self.offer_some(records, &waiting))
+    }
+
+    fn offer_some(&mut self, records: &[RecordId], waiting: &BTreeSet<ChangeHash>) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        for record in records {
+            let changes = self.open_draft(record)?.document()?.changes();
+            let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
+            let mut needed = BTreeSet::new();
+            for change in changes.iter().rev() {
+                if needed.contains(&change.hash()) || !waiting.contains(&change.hash()) {
+                    needed.insert(change.hash());
+                    needed.extend(change.parts().deps.iter().copied());
+                }
+            }
+            offered(record, &changes, &needed, &mut rows);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let first = if planted!(OfferedLast, ClosedLogUnchecked) { None } else { Some(self.first_number()?) };
+        let Some(first) = first.unwrap_or(self.state.outbox_next + rows.len() as u64).checked_sub(rows.len() as u64)
+        else {
+            return Err(StoreError::Damaged { what: "the outbox's numbers".to_owned() });
+        };
         let mut tx = Txn::new(&*self.disk);
         let mut state = self.state.clone();
-        for record in records {
-            let draft = self.open_draft(record)?;
-            let changes = draft.document()?.changes();
-            let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
-            let mut lineage = Lineage::default();
-            let edits = u64::from(!record.collection.is_reserved());
-            let mut row = OutboxRow { edits, changes: Vec::new() };
-            let mut bytes = 0;
-            for change in &changes {
-                let sent = sent(record, change, &lineage);
-                lineage.extend(change, LogSeq(0));
-                bytes += pushed_bytes(&sent);
-                if !row.changes.is_empty() && (bytes > PUSH_BYTES || row.changes.len() >= PUSH_CHANGES) {
-                    bytes = pushed_bytes(&sent);
-                    let full = std::mem::replace(&mut row, OutboxRow { edits: 0, changes: Vec::new() });
-                    queue(&mut tx, &mut state, &full)?;
-                }
-                row.changes.push(sent);
-            }
-            queue(&mut tx, &mut state, &row)?;
+        for (number, row) in (first..).zip(&rows) {
+            // No number is used twice, so there is no old row to look for.
+            tx.put_new(keys::outbox(number), &codec::encode(row)?);
+            state.queued += 1;
+            state.pending += row.edits;
         }
         put_row(&mut tx, keys::state(), &state)?;
         self.finish(tx)?;
         self.state = state;
         Ok(())
+    }
+
+    /// Every change in the outbox.
+    fn waiting(&self) -> Result<BTreeSet<ChangeHash>, StoreError> {
+        let mut waiting = BTreeSet::new();
+        let mut next = 0;
+        loop {
+            let rows = self.outbox_rows(next, u64::MAX - 1, ROWS_MAX)?;
+            let Some((last, _)) = rows.last() else { return Ok(waiting) };
+            next = last + 1;
+            for change in rows.iter().flat_map(|(_, row)| &row.changes) {
+                waiting.insert(item(change)?.change.hash());
+            }
+        }
+    }
+
+    /// The number of the first transaction that waits, or of the next one.
+    fn first_number(&self) -> Result<u64, StoreError> {
+        Ok(self.outbox_rows(0, u64::MAX - 1, 1)?.first().map_or(self.state.outbox_next, |(number, _)| *number))
     }
 
     /// Of a transaction, moves the changes of `held` records to quarantine and returns the rest.
@@ -187,6 +222,29 @@ pub(super) fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxR
     state.queued += 1;
     state.pending += row.edits;
     Ok(())
+}
+
+/// The rows that offer the `needed` changes of a record, each within a push's limits.
+fn offered(record: &RecordId, changes: &[Change], needed: &BTreeSet<ChangeHash>, rows: &mut Vec<OutboxRow>) {
+    let mut lineage = Lineage::default();
+    let mut row = OutboxRow { edits: u64::from(!record.collection.is_reserved()), changes: Vec::new() };
+    let mut bytes = 0;
+    for change in changes {
+        let sent = sent(record, change, &lineage);
+        lineage.extend(change, LogSeq(0));
+        if !needed.contains(&change.hash()) {
+            continue;
+        }
+        bytes += pushed_bytes(&sent);
+        if !row.changes.is_empty() && (bytes > PUSH_BYTES || row.changes.len() >= PUSH_CHANGES) {
+            bytes = pushed_bytes(&sent);
+            rows.push(std::mem::replace(&mut row, OutboxRow { edits: 0, changes: Vec::new() }));
+        }
+        row.changes.push(sent);
+    }
+    if !row.changes.is_empty() {
+        rows.push(row);
+    }
 }
 
 fn item(sent: &SentChange) -> Result<Item, StoreError> {

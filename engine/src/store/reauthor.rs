@@ -30,30 +30,45 @@ impl Store {
         Ok(!actor.is_derived() && self.unacknowledged(record)?.contains(&hash))
     }
 
-    /// Makes the record's unacknowledged changes by `actor` from number `seq` on again, under a fresh actor.
+    /// Makes the change of `actor` with number `seq` again under a fresh actor, and with it everything that follows it, each
+    /// author's part under an actor of its own: the relay can have none of that. Every device that holds the same changes
+    /// makes the same ones of them, so nothing is counted twice.
     pub fn reauthor(&mut self, record: &RecordId, actor: &ActorId, seq: u64) -> Result<(), StoreError> {
         let draft = self.open_draft(record)?;
         let changes = draft.document()?.changes();
         let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
-        let unacknowledged = self.unacknowledged(record)?;
-        let moves = |change: &&Change| {
-            let parts = change.parts();
-            parts.actor == *actor && parts.seq >= seq && unacknowledged.contains(&change.hash())
-        };
-        let (old, kept): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(moves);
-        let Some(first) = old.first() else { return Ok(()) };
-        let fresh = if *actor == self.actor { successor(&self.actor, &first.hash()) } else { self.actor.clone() };
+        let Some(forked) = draft.row.lineage.hash_of(actor, seq) else { return Ok(()) };
+        let mut moved = BTreeSet::from([forked]);
+        let mut successors = BTreeMap::new();
+        for change in &changes {
+            let (parts, hash) = (change.parts(), change.hash());
+            if hash == forked || parts.deps.iter().any(|dep| moved.contains(dep)) {
+                moved.insert(hash);
+                if !parts.actor.is_derived() {
+                    successors.entry(parts.actor.clone()).or_insert_with(|| successor(&parts.actor, &hash));
+                }
+            }
+        }
+        let (old, kept): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(|each| moved.contains(&each.hash()));
         let mut lineage = Lineage::default();
         kept.iter().for_each(|change| lineage.extend(change, LogSeq(0)));
-        let new = reauthor(&old, &fresh, lineage.last_seq(&fresh) + 1)?;
         let mut replaced: BTreeMap<ChangeHash, SentChange> = BTreeMap::new();
-        for (old, new) in old.iter().zip(&new) {
-            replaced.insert(old.hash(), sent(record, new, &lineage));
-            lineage.extend(new, LogSeq(0));
+        let mut new = Vec::new();
+        for (old, again) in old.iter().zip(reauthor(&draft.id, &old, &successors)?) {
+            replaced.insert(old.hash(), sent(record, &again, &lineage));
+            // Another device may have made it before.
+            if !lineage.contains(&again.hash()) {
+                lineage.extend(&again, LogSeq(0));
+                new.push(again);
+            }
         }
+        let fresh = successors.get(&self.actor).unwrap_or(&self.actor).clone();
         let mut tx = Txn::new(&*self.disk);
         for (number, mut row) in self.outbox_of(record)? {
             for change in &mut row.changes {
+                if planted!(ReauthorKeepsOutbox) {
+                    continue;
+                }
                 if let Some(again) = hash_of(change).and_then(|hash| replaced.get(&hash)) {
                     *change = again.clone();
                 }

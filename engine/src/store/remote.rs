@@ -42,6 +42,11 @@ impl Store {
         }
         let mut tx = Txn::new(&*self.disk);
         let mut state = self.state.clone();
+        if let (Some(cursor), true) = (cursor, planted!(CursorBeforeData)) {
+            state.cursor = Some((cursor.epoch.0, cursor.through.0));
+            put_row(&mut tx, keys::state(), &state)?;
+            self.finish(std::mem::replace(&mut tx, Txn::new(&*self.disk)))?;
+        }
         let mut collections = BTreeMap::new();
         let mut applied = Applied::default();
         let mut made = Transactions::default();

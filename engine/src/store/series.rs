@@ -139,7 +139,8 @@ impl Store {
         tx: &mut Txn<'_>,
         rows: &BTreeMap<SeriesName, SeriesRow>,
     ) -> Result<(), StoreError> {
-        rows.iter().try_for_each(|(name, row)| put_row(tx, keys::series(name), row))
+        let kept = |_: &(&SeriesName, &SeriesRow)| !planted!(SeriesForgets);
+        rows.iter().filter(kept).try_for_each(|(name, row)| put_row(tx, keys::series(name), row))
     }
 
     fn describe(&self, name: SeriesName, row: &SeriesRow) -> Result<Series, StoreError> {
@@ -155,7 +156,8 @@ impl Store {
 
     /// A held name is given up as soon as another claim is seen, as after the loss of a relay.
     fn holds(&self, name: &SeriesName, row: Option<&SeriesRow>) -> Result<bool, StoreError> {
-        Ok(row.is_some_and(|row| row.held) && self.claimants(name)? == [self.claimant()])
+        Ok(row.is_some_and(|row| row.held || (planted!(SeriesUnsettled) && row.claimed))
+            && self.claimants(name)? == [self.claimant()])
     }
 
     /// The actors that claim a name, in order.

@@ -28,6 +28,46 @@ const RECORDS_CHANGES: usize = 4096;
 /// A leaf of the digest and the document it stands for.
 pub type Leaf = (Digest, RecordId);
 
+/// Reads an open log. Clones are handles on the same disk.
+#[derive(Clone)]
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+}
+
+impl Reader {
+    pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk }
+    }
+
+    /// As [`Log::entries`], at once.
+    pub fn entries(
+        &self,
+        grant: &Grant,
+        after: LogSeq,
+        through: LogSeq,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, LogError> {
+        read_entries(&*self.disk, grant.workspace(), after, through, bytes_max)
+    }
+
+    /// As [`Log::leaves`], at once.
+    pub fn leaves(&self, grant: &Grant) -> Result<Vec<Leaf>, LogError> {
+        read_leaves(&*self.disk, grant.workspace())
+    }
+
+    /// As [`Log::records`], at once: each batch goes to `send`, whose error ends it.
+    pub fn records(
+        &self,
+        grant: &Grant,
+        wanted: &[RecordId],
+        through: LogSeq,
+        send: &mut dyn FnMut(Vec<u8>) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let (disk, workspace) = (&*self.disk, grant.workspace());
+        Records { disk, workspace, send, items: Vec::new(), bytes: 0 }.send_all(wanted, through)
+    }
+}
+
 impl Log {
     /// Entries after `after` and through `through`, in order and without a gap, at most `bytes_max` bytes of batches;
     /// one at least if there is one.
@@ -38,14 +78,14 @@ impl Log {
         through: LogSeq,
         bytes_max: usize,
     ) -> Result<Vec<Arc<Entry>>, LogError> {
-        let workspace = grant.workspace().clone();
-        self.read(move |disk| read_entries(disk, &workspace, after, through, bytes_max)).await
+        let grant = grant.clone();
+        self.read(move |reader| reader.entries(&grant, after, through, bytes_max)).await
     }
 
     /// The leaf of every document. A document that changes while they are read has one of its states since the call.
     pub async fn leaves(&self, grant: &Grant) -> Result<Vec<Leaf>, LogError> {
-        let workspace = grant.workspace().clone();
-        self.read(move |disk| read_leaves(disk, &workspace)).await
+        let grant = grant.clone();
+        self.read(move |reader| reader.leaves(&grant)).await
     }
 
     /// Whole documents, as batches with every hash spelled out, each change behind those it follows; `through` bounds
@@ -57,14 +97,10 @@ impl Log {
         through: LogSeq,
     ) -> mpsc::Receiver<Result<Vec<u8>, LogError>> {
         let (sender, receiver) = mpsc::channel(1);
-        let workspace = grant.workspace().clone();
-        let slot = self.slot.clone();
+        let (grant, slot) = (grant.clone(), self.slot.clone());
         tokio::task::spawn_blocking(move || {
-            let sent = slot.disk().and_then(|disk| {
-                let mut records =
-                    Records { disk: &*disk, workspace: &workspace, sender: &sender, items: Vec::new(), bytes: 0 };
-                records.send_all(&wanted, through)
-            });
+            let mut send = |batch| sender.blocking_send(Ok(batch)).map_err(|_| LogError::Unavailable);
+            let sent = slot.reader().and_then(|reader| reader.records(&grant, &wanted, through, &mut send));
             if let Err(error) = sent {
                 // Nobody listens when the session has ended.
                 let _ = sender.blocking_send(Err(error));
@@ -75,13 +111,13 @@ impl Log {
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&dyn Disk) -> Result<T, LogError> + Send + 'static,
+        read: impl FnOnce(&Reader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = self.reads.clone().acquire_owned().await.map_err(|_| LogError::Unavailable)?;
         let slot = self.slot.clone();
         let job = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            read(&*slot.disk()?)
+            read(&slot.reader()?)
         });
         job.await.map_err(|_| LogError::Unavailable)?
     }
@@ -138,7 +174,7 @@ fn read_leaves(disk: &dyn Disk, workspace: &WorkspaceId) -> Result<Vec<Leaf>, Lo
 struct Records<'a> {
     disk: &'a dyn Disk,
     workspace: &'a WorkspaceId,
-    sender: &'a mpsc::Sender<Result<Vec<u8>, LogError>>,
+    send: &'a mut dyn FnMut(Vec<u8>) -> Result<(), LogError>,
     items: Vec<Item>,
     bytes: usize,
 }
@@ -198,6 +234,6 @@ impl Records<'_> {
         }
         self.items.drain(..count);
         self.bytes = self.items.iter().map(|item| item.change.bytes().len()).sum();
-        self.sender.blocking_send(Ok(packed)).map_err(|_| LogError::Unavailable)
+        (self.send)(packed)
     }
 }

@@ -4,17 +4,12 @@ use super::{End, over_limit};
 use crate::log::Outcome;
 use comptoir_engine::wire::message::{PUSH_WINDOW_BYTES, PUSHES_MAX};
 use std::collections::VecDeque;
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 
 struct Waiting {
     push: u64,
     bytes: u64,
-    outcome: oneshot::Receiver<Outcome>,
+    outcome: Option<Outcome>,
 }
-
-/// What became of the first push that waited: its number, and nothing when the log failed.
-pub(super) type Answer = (u64, Option<Outcome>);
 
 /// The pushes in flight.
 #[derive(Default)]
@@ -44,7 +39,8 @@ impl Pushes {
         }
     }
 
-    pub(super) fn add(&mut self, push: u64, bytes: u64, outcome: oneshot::Receiver<Outcome>) {
+    /// A push waits; where its outcome is known already, for its turn only.
+    pub(super) fn add(&mut self, push: u64, bytes: u64, outcome: Option<Outcome>) {
         self.bytes += bytes;
         self.waiting.push_back(Waiting { push, bytes, outcome });
     }
@@ -79,35 +75,24 @@ impl Pushes {
         self.again.is_some_and(|again| (again.next..=again.last).contains(&push))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// The first push's answer; never when none waits. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> Answer {
-        match self.waiting.front_mut() {
-            Some(first) => {
-                let outcome = (&mut first.outcome).await.ok();
-                self.take(outcome)
-            }
-            None => std::future::pending().await,
+    /// What became of the first push whose fate was open.
+    pub(super) fn settle(&mut self, outcome: Outcome) {
+        if let Some(open) = self.waiting.iter_mut().find(|waiting| waiting.outcome.is_none()) {
+            open.outcome = Some(outcome);
         }
     }
 
-    /// The first push's answer, if it is here.
-    pub(super) fn try_next(&mut self) -> Option<Answer> {
-        let outcome = match self.waiting.front_mut()?.outcome.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Closed) => None,
-            Err(TryRecvError::Empty) => return None,
-        };
-        Some(self.take(outcome))
+    /// Whether [`Pushes::poll`] has an answer.
+    pub(super) fn has_answer(&self) -> bool {
+        self.waiting.front().is_some_and(|first| first.outcome.is_some())
     }
 
-    fn take(&mut self, outcome: Option<Outcome>) -> Answer {
-        let first = self.waiting.pop_front();
-        self.bytes -= first.as_ref().map_or(0, |first| first.bytes);
-        (first.map_or(0, |first| first.push), outcome)
+    /// The first push and what became of it, if that is known.
+    pub(super) fn poll(&mut self) -> Option<(u64, Outcome)> {
+        let outcome = self.waiting.front_mut()?.outcome.take()?;
+        let first = self.waiting.pop_front()?;
+        self.bytes -= first.bytes;
+        Some((first.push, outcome))
     }
 }
 
@@ -116,7 +101,7 @@ mod tests {
     use super::*;
 
     fn add(pushes: &mut Pushes, push: u64) {
-        pushes.add(push, 1, oneshot::channel().1);
+        pushes.add(push, 1, None);
     }
 
     #[test]

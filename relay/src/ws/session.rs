@@ -1,24 +1,24 @@
-//! One session after its welcome: pushes in, receipts and entries out, until either side ends it. Must not know how
-//! frames travel or how a log keeps its rows.
+//! One session after its welcome, over a socket: it drives an [`Exchange`] until either side ends it. Must not know what
+//! the messages mean or how a log keeps its rows.
 //!
-//! The loop has one rule: **one message is on its way at a time, and what goes next is chosen when it has left**:
-//! receipts first, so that a bulk pull does not delay them, then answers of a comparison, then entries. Reading goes
-//! on all the while, so two sides that both write cannot block each other.
+//! The loop has one rule: **one message is on its way at a time, and what goes next is chosen when it has left**.
+//! Reading goes on all the while, so two sides that both write cannot block each other.
 
-use super::compare::{Compare, Step};
-use super::follow::Follow;
-use super::pushes::{Answer, Pushes};
+use super::compare::{Compare, Done};
+use super::exchange::{Due, Exchange, Task};
 use super::socket::{Incoming, Outgoing};
-use super::{Deadlines, End, over_limit, stopped};
+use super::{Deadlines, End, stopped};
 use crate::auth::Grant;
-use crate::log::{ENTRY_BYTES_MAX, Entry, Head, Log, LogError, Outcome};
+use crate::log::{Entry, Log, LogError, Outcome};
 use crate::room::Seat;
-use comptoir_engine::wire::message::{Ack, Denial, FromDevice, FromRelay, Hello};
+use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -26,12 +26,15 @@ type Page = Pin<Box<dyn Future<Output = Result<Vec<Arc<Entry>>, LogError>> + Sen
 
 /// A welcomed device's session.
 pub(super) struct Session {
+    exchange: Exchange,
     grant: Grant,
     seat: Seat,
     log: Log,
-    follow: Follow,
-    pushes: Pushes,
+    /// What the log will say of the pushes it was handed, in their order.
+    outcomes: VecDeque<oneshot::Receiver<Outcome>>,
     compare: Compare,
+    /// Since when the device is to go on with its comparison.
+    listening: Option<Instant>,
     /// Entries being read from the disk.
     page: Option<Page>,
     deadlines: Deadlines,
@@ -40,41 +43,21 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Begins at `head`, which the device was told. It follows from its cursor when that is a place in this log;
-    /// else it has to compare histories first.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the door, which holds all of these")]
+    /// Begins behind the welcome.
     pub(super) fn new(
-        hello: &Hello,
+        exchange: Exchange,
         grant: Grant,
         seat: Seat,
-        head: Head,
         log: Log,
         permits: Arc<Semaphore>,
         deadlines: Deadlines,
         expires_in: Duration,
     ) -> Self {
-        let position = match hello.cursor() {
-            None => Some(Default::default()),
-            Some(cursor) => {
-                Some(cursor.through).filter(|through| cursor.epoch == seat.epoch() && *through <= head.tail)
-            }
-        };
-        let follow = Follow::new(position, hello.credit_bytes);
         let compare = Compare::new(log.clone(), grant.clone(), permits);
         let now = Instant::now();
         let expires = now + expires_in;
-        Self {
-            grant,
-            seat,
-            log,
-            follow,
-            pushes: Pushes::default(),
-            compare,
-            page: None,
-            deadlines,
-            expires,
-            pinged: now,
-        }
+        let (outcomes, listening, page) = (VecDeque::new(), None, None);
+        Self { exchange, grant, seat, log, outcomes, compare, listening, page, deadlines, expires, pinged: now }
     }
 
     /// Runs to the session's end.
@@ -105,21 +88,28 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let free = !outgoing.is_writing();
-        if free && let Some(message) = self.next_entries()? {
-            return outgoing.start(&message).await;
+        if free {
+            let head = self.seat.room().head();
+            self.take_outcomes()?;
+            match self.exchange.poll(head, self.seat.room())? {
+                Due::Message(message) => return outgoing.start(&message).await,
+                Due::Page { after, through, bytes_max } => {
+                    let (log, grant) = (self.log.clone(), self.grant.clone());
+                    self.page = Some(Box::pin(async move { log.entries(&grant, after, through, bytes_max).await }));
+                }
+                Due::Nothing => {}
+            }
         }
         let due = self.due(outgoing, incoming);
+        let busy = self.exchange.is_busy();
         tokio::select! {
             biased;
             () = stopped(shutdown) => Err(End::Denied(Denial::ShuttingDown)),
             done = outgoing.flushed(), if !free => done,
-            answer = self.pushes.next(), if free && !self.pushes.is_empty() => {
-                let message = self.receipt(answer)?;
-                outgoing.start(&message).await
-            }
-            message = incoming.next(), if !self.compare.is_busy() => self.handle(message?).await,
-            step = self.compare.next(), if free && self.compare.is_busy() => {
-                match self.compared(step?) {
+            outcome = next_outcome(&mut self.outcomes), if free => self.exchange.handle_outcome(outcome),
+            message = incoming.next(), if !busy => self.handle(message?).await,
+            done = self.compare.next(), if free && busy => {
+                match self.compared(done?) {
                     Some(message) => outgoing.start(&message).await,
                     None => Ok(()),
                 }
@@ -127,7 +117,9 @@ impl Session {
             }
             page = read_page(&mut self.page), if free && self.page.is_some() => {
                 self.page = None;
-                match self.entries(&page?)? {
+                let head = self.seat.room().head();
+                self.take_outcomes()?;
+                match self.exchange.handle_page(&page?, head)? {
                     Some(message) => outgoing.start(&message).await,
                     None => Ok(()),
                 }
@@ -138,107 +130,46 @@ impl Session {
     }
 
     async fn handle(&mut self, message: FromDevice) -> Result<(), End> {
-        match message {
-            FromDevice::Hello(_) => Err(End::Denied(Denial::OutOfTurn)),
-            FromDevice::Push { push, batch } => self.push(push, batch).await,
-            FromDevice::Credit { bytes } => {
-                self.follow.add_credit(bytes);
-                Ok(())
+        match self.exchange.handle(message, self.seat.room())? {
+            None => {}
+            Some(Task::Append(batch)) => {
+                let appended = timeout(self.deadlines.write, self.log.append(&self.grant, batch)).await;
+                self.outcomes.push_back(appended.map_err(|_| LogError::Unavailable)??);
             }
-            FromDevice::Reconcile { payload } => {
-                self.follow.pause();
-                self.page = None;
-                self.compare.handle_reconcile(payload, self.seat.durable())
+            Some(task) => {
+                (self.page, self.listening) = (None, None);
+                self.compare.start(task);
             }
-            FromDevice::Want { leaves, last } => self.compare.handle_want(&leaves, last, self.seat.durable().tail),
         }
-    }
-
-    async fn push(&mut self, push: u64, batch: Vec<u8>) -> Result<(), End> {
-        if batch.len() > ENTRY_BYTES_MAX {
-            return Err(over_limit("bytes in a push", ENTRY_BYTES_MAX as u64));
-        }
-        let bytes = batch.len() as u64;
-        self.pushes.check(bytes)?;
-        if !self.pushes.is_due(push) {
-            // Answered in its turn, as if the log had said so.
-            let (done, outcome) = oneshot::channel();
-            let _ = done.send(Outcome::Unclear);
-            self.pushes.add(push, 0, outcome);
-            return Ok(());
-        }
-        let appended = timeout(self.deadlines.write, self.log.append(&self.grant, batch)).await;
-        let outcome = appended.map_err(|_| LogError::Unavailable)??;
-        self.pushes.add(push, bytes, outcome);
         Ok(())
     }
 
-    fn receipt(&mut self, (push, outcome): Answer) -> Result<FromRelay, End> {
-        match outcome.ok_or(LogError::Unavailable)? {
-            Outcome::Unclear => {
-                self.pushes.ask_again(push);
-                Ok(FromRelay::Unclear { push })
-            }
-            Outcome::Unreadable(fault) => Err(End::Denied(Denial::Unreadable(fault.to_string()))),
-            Outcome::Stored(receipt) => {
-                let (through, digest) = self.follow.acknowledge(&receipt, self.seat.head());
-                if self.pushes.has_to_come_again(push) {
-                    return Ok(FromRelay::Unclear { push });
-                }
-                Ok(FromRelay::Ack(Ack { push, through, digest, refused: receipt.refused }))
-            }
+    /// Hands over what the log has said already.
+    fn take_outcomes(&mut self) -> Result<(), End> {
+        while let Some(first) = self.outcomes.front_mut() {
+            let outcome = match first.try_recv() {
+                Ok(outcome) => Some(outcome),
+                Err(TryRecvError::Closed) => None,
+                Err(TryRecvError::Empty) => return Ok(()),
+            };
+            self.outcomes.pop_front();
+            self.exchange.handle_outcome(outcome)?;
         }
+        Ok(())
     }
 
-    fn compared(&mut self, step: Step) -> Option<FromRelay> {
-        match step {
-            Step::Answer(payload) => Some(FromRelay::Reconcile { payload }),
-            Step::Records(batch) => Some(FromRelay::Records { batch }),
-            Step::Served => None,
-            Step::Reconciled(head) => {
-                self.follow.resume(head.tail);
-                Some(FromRelay::Reconciled { through: head.tail.0, digest: head.digest.0 })
-            }
+    fn compared(&mut self, done: Done) -> Option<FromRelay> {
+        let message = match done {
+            Done::Answered(comparison, payload) => Some(self.exchange.handle_answer(comparison, payload)),
+            Done::Records(batch) => Some(self.exchange.handle_records(batch)),
+            Done::Served => self.exchange.handle_served(),
+        };
+        match self.exchange.is_comparing() {
+            true if !self.exchange.is_busy() => self.listening = Some(Instant::now()),
+            true => {}
+            false => self.compare.end(),
         }
-    }
-
-    /// The next entries, if there are some and they are at hand; else they begin to be read.
-    fn next_entries(&mut self) -> Result<Option<FromRelay>, End> {
-        if self.seat.is_lost() {
-            return Err(End::Denied(Denial::Unavailable));
-        }
-        let head = self.seat.head();
-        if self.page.is_some() || !self.follow.may_send(head) {
-            return Ok(None);
-        }
-        // Receipts come before the tail they made is shown: taken now, this session's own entries are known as its own.
-        if let Some(answer) = self.pushes.try_next() {
-            return self.receipt(answer).map(Some);
-        }
-        let bytes = self.follow.bytes_wanted();
-        if let Some(entries) = self.seat.recent(self.follow.position(), bytes) {
-            return Ok(self.follow.take(&entries, head).map(FromRelay::Entries));
-        }
-        let (log, grant, after) = (self.log.clone(), self.grant.clone(), self.follow.position());
-        self.page = Some(Box::pin(async move { log.entries(&grant, after, head.tail, bytes).await }));
-        Ok(None)
-    }
-
-    /// The message out of a page that was read.
-    fn entries(&mut self, page: &[Arc<Entry>]) -> Result<Option<FromRelay>, End> {
-        let head = self.seat.head();
-        if let Some(answer) = self.pushes.try_next() {
-            // The page is read again behind the receipt.
-            return self.receipt(answer).map(Some);
-        }
-        let message = self.follow.take(page, head).map(FromRelay::Entries);
-        match message {
-            None if self.follow.may_send(head) => {
-                let damage = format!("entries behind {} are missing", self.follow.position().0);
-                Err(LogError::Damaged(damage).into())
-            }
-            message => Ok(message),
-        }
+        message
     }
 
     /// The next moment something is late.
@@ -249,13 +180,13 @@ impl Session {
         let ping = incoming.heard().max(self.pinged) + self.deadlines.ping;
         let silent = incoming.heard() + self.deadlines.idle;
         let mut due = self.expires;
-        if !self.compare.is_busy() {
+        if !self.exchange.is_busy() {
             due = due.min(silent);
         }
         if !outgoing.is_writing() {
             due = due.min(ping);
         }
-        let others = [outgoing.deadline(), self.compare.deadline(self.deadlines.idle)];
+        let others = [outgoing.deadline(), self.listening.map(|since| since + self.deadlines.idle)];
         others.into_iter().flatten().fold(due, Instant::min)
     }
 
@@ -267,8 +198,8 @@ impl Session {
         if self.expires <= now {
             return Err(End::Denied(Denial::TokenExpired));
         }
-        let heard_late = !self.compare.is_busy() && incoming.heard() + self.deadlines.idle <= now;
-        let others = [outgoing.deadline(), self.compare.deadline(self.deadlines.idle)];
+        let heard_late = !self.exchange.is_busy() && incoming.heard() + self.deadlines.idle <= now;
+        let others = [outgoing.deadline(), self.listening.map(|since| since + self.deadlines.idle)];
         if heard_late || others.into_iter().flatten().any(|due| due <= now) {
             return Err(End::Silent);
         }
@@ -283,6 +214,18 @@ impl Session {
 async fn read_page(page: &mut Option<Page>) -> Result<Vec<Arc<Entry>>, LogError> {
     match page {
         Some(page) => page.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the log says of the first push; never when none waits. May be dropped and called again.
+async fn next_outcome(outcomes: &mut VecDeque<oneshot::Receiver<Outcome>>) -> Option<Outcome> {
+    match outcomes.front_mut() {
+        Some(first) => {
+            let outcome = first.await.ok();
+            outcomes.pop_front();
+            outcome
+        }
         None => std::future::pending().await,
     }
 }

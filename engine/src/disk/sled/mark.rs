@@ -1,7 +1,7 @@
 //! The newest commit, as a number and a chained checksum, and the file that remembers it outside sled. Must not know sled.
 
 use super::io_error;
-use crate::disk::{Batch, DiskError};
+use crate::disk::DiskError;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -11,8 +11,6 @@ const COMMIT_BYTES: usize = 17;
 /// Each slot has a page of its own, so that a torn write spoils one at most.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
 const SLOT_BYTES: usize = 64;
-/// The mark is only a lower bound, so its file is synced once in so many commits.
-const MARK_SYNC_COMMITS: u64 = 64;
 
 /// How many batches were applied, and a checksum chained over all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,18 +20,11 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    pub(super) fn next(self, batch: &Batch) -> Self {
-        let number = self.number + 1;
+    /// The commit that `entry` makes, which follows this one.
+    pub(super) fn next(self, entry: &[u8]) -> Self {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.chain);
-        hasher.update(&number.to_le_bytes());
-        for (key, value) in &batch.rows {
-            hasher.update(&(key.len() as u32).to_le_bytes());
-            hasher.update(key);
-            // A removal is told from an empty value by a length no value has.
-            hasher.update(&value.as_ref().map_or(u32::MAX, |value| value.len() as u32).to_le_bytes());
-            hasher.update(value.as_deref().unwrap_or_default());
-        }
-        Self { number, chain: hasher.finalize() }
+        hasher.update(entry);
+        Self { number: self.number + 1, chain: hasher.finalize() }
     }
 
     pub(super) fn encode(self) -> [u8; COMMIT_BYTES] {
@@ -58,8 +49,6 @@ impl Commit {
 /// The file that remembers the newest durable commit outside sled.
 pub(super) struct Mark {
     file: File,
-    marked: Commit,
-    synced: Commit,
     slot: usize,
 }
 
@@ -88,34 +77,24 @@ impl Mark {
             let what = format!("commit {} is another one than was saved", newest.number);
             return Err(DiskError::Damaged { what });
         }
-        let mut mark = Self { file, marked, synced: marked, slot };
-        mark.write(newest).and_then(|()| mark.sync()).map_err(io)?;
+        let mut mark = Self { file, slot };
+        mark.advance(newest).and_then(|()| mark.sync()).map_err(io)?;
         Ok(mark)
     }
 
-    pub(super) fn advance(&mut self, reached: Commit) -> io::Result<()> {
-        // Of two flushes at once, the later one may have been here first.
-        if reached.number <= self.marked.number {
-            return Ok(());
-        }
-        self.write(reached)?;
-        if reached.number - self.synced.number >= MARK_SYNC_COMMITS { self.sync() } else { Ok(()) }
-    }
-
-    fn write(&mut self, commit: Commit) -> io::Result<()> {
+    /// Moves it to a commit that is durable.
+    pub(super) fn advance(&mut self, commit: Commit) -> io::Result<()> {
         let mut slot = [0; SLOT_BYTES];
         slot[..COMMIT_BYTES].copy_from_slice(&commit.encode());
         self.slot = 1 - self.slot;
         self.file.seek(SeekFrom::Start(SLOT_OFFSETS[self.slot]))?;
         self.file.write_all(&slot)?;
-        self.marked = commit;
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        self.synced = self.marked;
-        Ok(())
+    /// The mark is only a lower bound, so it need not be synced with every commit.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
     }
 }
 

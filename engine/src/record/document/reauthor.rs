@@ -1,54 +1,87 @@
-//! The same changes under another actor. Must not know why.
+//! The same changes under other actors. Must not know why.
 
 use super::{DocumentFault, guarded};
-use crate::change::Change;
-use crate::id::{ActorId, ChangeHash};
+use crate::change::{Change, Parts};
+use crate::id::{ActorId, ChangeHash, DocumentId};
 use automerge::legacy::{ElementId, Key, ObjectId, OpId};
 use std::collections::BTreeMap;
 
-/// Makes `changes`, in their order, again under the actor `to`, numbered from `seq`. They are consecutive changes of one
-/// actor; what they follow and refer to among themselves is renamed with them, what came before stays.
-pub(crate) fn reauthor(changes: &[&Change], to: &ActorId, mut seq: u64) -> Result<Vec<Change>, DocumentFault> {
-    let Some(first) = changes.first() else { return Ok(Vec::new()) };
-    let from: automerge::ActorId = first.parts().actor.as_bytes().into();
-    let first_op = first.parts().start_op;
-    let to: automerge::ActorId = to.as_bytes().into();
-    let rename = |id: &mut OpId| {
-        if id.1 == from && id.0 >= first_op {
-            id.1 = to.clone();
-        }
-    };
+/// An actor in another's place.
+struct Successor {
+    actor: automerge::ActorId,
+    /// The first op that is made again.
+    first_op: u64,
+    /// Its last number.
+    seq: u64,
+}
+
+/// Makes `changes`, each behind those it follows, again: everything of an actor under its successor, numbered from 1.
+/// What they follow and refer to among themselves is renamed with them, what came before stays. Where an actor has no
+/// successor, its change was derived from its content, and is again.
+pub(crate) fn reauthor(
+    document: &DocumentId,
+    changes: &[&Change],
+    successors: &BTreeMap<ActorId, ActorId>,
+) -> Result<Vec<Change>, DocumentFault> {
+    let mut known: BTreeMap<automerge::ActorId, Successor> = BTreeMap::new();
     let mut renamed: BTreeMap<ChangeHash, ChangeHash> = BTreeMap::new();
     let mut out = Vec::with_capacity(changes.len());
     for change in changes {
-        let mut expanded = super::foreign(change.bytes())?.decode();
-        expanded.actor_id = to.clone();
-        expanded.seq = seq;
-        expanded.hash = None;
-        for dep in &mut expanded.deps {
-            if let Some(new) = renamed.get(&ChangeHash(dep.0)) {
-                dep.0 = new.0;
+        let parts = change.parts();
+        let new = match successors.get(&parts.actor) {
+            Some(to) => {
+                let to = Successor { actor: to.as_bytes().into(), first_op: parts.start_op, seq: 0 };
+                known.entry(parts.actor.as_bytes().into()).or_insert(to).seq += 1;
+                again(change, &known, &renamed)?
             }
-        }
-        for op in &mut expanded.operations {
-            if let ObjectId::Id(id) = &mut op.obj {
-                rename(id);
+            None => {
+                let mut deps: Vec<_> = parts.deps.iter().map(|dep| *renamed.get(dep).unwrap_or(dep)).collect();
+                deps.sort_unstable();
+                let derived = Change::derive(document, Parts { deps, ..parts.clone() });
+                derived.map_err(|fault| DocumentFault::Apply { cause: fault.to_string() })?
             }
-            if let Key::Seq(ElementId::Id(id)) = &mut op.key {
-                rename(id);
-            }
-            let mut pred: Vec<_> = op.pred.clone().into_iter().collect();
-            pred.iter_mut().for_each(rename);
-            op.pred = pred.into();
-        }
-        let new = guarded(|| {
-            let made = automerge::Change::from(expanded);
-            Change::parse(made.raw_bytes()).map_err(|fault| fault.to_string())
-        });
-        let new = new.map_err(|cause| DocumentFault::Apply { cause })?;
+        };
         renamed.insert(change.hash(), new.hash());
         out.push(new);
-        seq += 1;
     }
     Ok(out)
+}
+
+fn again(
+    change: &Change,
+    known: &BTreeMap<automerge::ActorId, Successor>,
+    renamed: &BTreeMap<ChangeHash, ChangeHash>,
+) -> Result<Change, DocumentFault> {
+    let rename = |id: &mut OpId| {
+        if let Some(to) = known.get(&id.1).filter(|to| id.0 >= to.first_op) {
+            id.1 = to.actor.clone();
+        }
+    };
+    let mut expanded = super::foreign(change.bytes())?.decode();
+    if let Some(to) = known.get(&expanded.actor_id) {
+        (expanded.actor_id, expanded.seq) = (to.actor.clone(), to.seq);
+    }
+    expanded.hash = None;
+    for dep in &mut expanded.deps {
+        if let Some(new) = renamed.get(&ChangeHash(dep.0)) {
+            dep.0 = new.0;
+        }
+    }
+    expanded.deps.sort_unstable();
+    for op in &mut expanded.operations {
+        if let ObjectId::Id(id) = &mut op.obj {
+            rename(id);
+        }
+        if let Key::Seq(ElementId::Id(id)) = &mut op.key {
+            rename(id);
+        }
+        let mut pred: Vec<_> = op.pred.clone().into_iter().collect();
+        pred.iter_mut().for_each(rename);
+        op.pred = pred.into();
+    }
+    let new = guarded(|| {
+        let made = automerge::Change::from(expanded);
+        Change::parse(made.raw_bytes()).map_err(|fault| fault.to_string())
+    });
+    new.map_err(|cause| DocumentFault::Apply { cause })
 }

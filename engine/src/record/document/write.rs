@@ -206,6 +206,10 @@ fn set(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str, value: &Value) -> 
         set::clear(tx, seen, path)?;
     }
     match (value, shows) {
+        (Value::Int(to) | Value::Counter(to), Some(Value::Counter(_))) if planted!(CounterSet) => {
+            forget_increments(tx, seen, path)?;
+            Ok(tx.put(ROOT, path, scalar(&Value::Int(*to)))?)
+        }
         (Value::Int(to) | Value::Counter(to), Some(Value::Counter(from))) => add(tx, path, path, from, *to),
         (Value::Counter(to), shows) => {
             let from = match shows {

@@ -1,0 +1,258 @@
+//! The newest commits outside sled, in a file that is written over in place: one write and one sync make a commit durable,
+//! and sled is flushed only when the file is full. Must not know sled.
+//!
+//! ```text
+//! file    frames from byte 0 on, each at a multiple of 512; behind the newest one stand zeros or older frames
+//! frame   [version u8 = 1][bytes of the entries u32][number before u64][chain before u32][number through u64]
+//!         [crc32 of these 25 bytes and the entries u32][entries]
+//! entry   [number u64][rows u32][rows][chain after it u32]
+//! row     [bytes of the key u16][key][bytes of the value u32, or ff ff ff ff for a removal][value]
+//! ```
+//!
+//! Numbers are little-endian. Frames that follow one another have consecutive numbers, so an older frame behind the newest
+//! is known by its number. A frame is synced before the next one is written: only the last can be torn, and what it holds
+//! was promised to nobody.
+
+use super::io_error;
+use super::mark::Commit;
+use crate::disk::{Batch, DiskError};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// The file's length: some 500 sales between two flushes of sled.
+const JOURNAL_BYTES: usize = 1 << 20;
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 29;
+/// A disk writes so much whole or not at all, so a torn frame spoils none before it.
+const SECTOR_BYTES: usize = 512;
+const REMOVED: u32 = u32::MAX;
+
+/// What was applied and is not durable yet.
+#[derive(Default)]
+pub(super) struct Pending {
+    entries: Vec<u8>,
+    before: Commit,
+    through: Commit,
+    /// The entries were more than the file can take, and were dropped.
+    overflowed: bool,
+}
+
+impl Pending {
+    pub(super) fn after(newest: Commit) -> Self {
+        Self { before: newest, through: newest, ..Self::default() }
+    }
+
+    /// Takes in a batch that becomes the newest commit; answers that.
+    pub(super) fn push(&mut self, batch: &Batch) -> Commit {
+        self.through = encode(&mut self.entries, self.through, batch);
+        self.overflowed |= HEADER_BYTES + self.entries.len() > JOURNAL_BYTES;
+        if self.overflowed {
+            self.entries.clear();
+        }
+        self.through
+    }
+
+    /// All of it, leaving nothing.
+    pub(super) fn take(&mut self) -> Self {
+        let after = Self::after(self.through);
+        std::mem::replace(self, after)
+    }
+
+    pub(super) fn through(&self) -> Commit {
+        self.through
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.through == self.before
+    }
+}
+
+/// The file.
+pub(super) struct Journal {
+    file: File,
+    /// Where the next frame goes.
+    end: usize,
+}
+
+impl Journal {
+    /// Opens or makes the journal of a store whose newest commit in sled is `newest`, and has `replay` take what sled lacks.
+    /// Answers the newest commit, too. The caller makes durable what sled has.
+    pub(super) fn open(
+        path: &Path,
+        mut newest: Commit,
+        mut replay: impl FnMut(Batch),
+    ) -> Result<(Self, Commit), DiskError> {
+        let io = |error| io_error("opening the journal", &error);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut file).take(JOURNAL_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
+        let (mut at, mut end) = (0, 0);
+        while let Some(frame) = Frame::decode(bytes.get(at..).unwrap_or_default()) {
+            if frame.through > newest.number && !frame.replay(&mut newest, &mut replay) {
+                break;
+            }
+            at += sectors(HEADER_BYTES + frame.entries.len());
+            if frame.through == newest.number {
+                end = at;
+            }
+        }
+        refuse_lost(&bytes, newest)?;
+        if bytes.len() < JOURNAL_BYTES {
+            // Blocks that exist make a sync cheap: nothing but their content changes.
+            file.seek(SeekFrom::Start(bytes.len() as u64)).map_err(io)?;
+            file.write_all(&vec![0; JOURNAL_BYTES - bytes.len()]).map_err(io)?;
+        }
+        // A process that was killed leaves frames that can be read and are not durable.
+        file.sync_all().map_err(io)?;
+        Ok((Self { file, end }, newest))
+    }
+
+    /// Makes `pending` durable, or answers `false` because it does not fit: then sled has to be flushed, and
+    /// [`Journal::restart`] called.
+    pub(super) fn append(&mut self, pending: &Pending) -> io::Result<bool> {
+        let bytes = sectors(HEADER_BYTES + pending.entries.len());
+        if pending.overflowed || self.end + bytes > JOURNAL_BYTES {
+            return Ok(false);
+        }
+        let mut frame = Vec::with_capacity(bytes);
+        frame.push(VERSION);
+        frame.extend_from_slice(&(pending.entries.len() as u32).to_le_bytes());
+        frame.extend_from_slice(&pending.before.number.to_le_bytes());
+        frame.extend_from_slice(&pending.before.chain.to_le_bytes());
+        frame.extend_from_slice(&pending.through.number.to_le_bytes());
+        frame.extend_from_slice(&checksum(&frame, &pending.entries).to_le_bytes());
+        frame.extend_from_slice(&pending.entries);
+        frame.resize(bytes, 0);
+        self.file.seek(SeekFrom::Start(self.end as u64))?;
+        self.file.write_all(&frame)?;
+        self.file.sync_data()?;
+        self.end += bytes;
+        Ok(true)
+    }
+
+    /// Begins again at the front: sled has everything.
+    pub(super) fn restart(&mut self) {
+        self.end = 0;
+    }
+}
+
+struct Frame<'b> {
+    before: Commit,
+    through: u64,
+    entries: &'b [u8],
+}
+
+impl<'b> Frame<'b> {
+    /// The frame that `bytes` begin with, if its checksum is right.
+    fn decode(bytes: &'b [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
+        let (head, sum) = header.split_at_checked(HEADER_BYTES - 4)?;
+        let mut fields = Reader(head);
+        let version = fields.take(1)?[0];
+        let entries = rest.get(..fields.u32()? as usize)?;
+        let before = Commit { number: fields.u64()?, chain: fields.u32()? };
+        let through = fields.u64()?;
+        let right = version == VERSION && sum == checksum(head, entries).to_le_bytes();
+        right.then_some(Self { before, through, entries })
+    }
+
+    /// Applies what comes after `newest`. `false` when it does not follow: it is of another time, or of another store.
+    fn replay(&self, newest: &mut Commit, replay: &mut impl FnMut(Batch)) -> bool {
+        let mut entries = Reader(self.entries);
+        let mut reached = self.before;
+        while !entries.0.is_empty() {
+            if reached.number == newest.number && reached != *newest {
+                return false;
+            }
+            let before = reached;
+            let Some((batch, commit)) = entries.entry(before) else { return false };
+            reached = commit;
+            if before == *newest {
+                replay(batch);
+                *newest = reached;
+            }
+        }
+        reached == *newest
+    }
+}
+
+/// A frame that is whole and newer than all that could be replayed was promised to somebody.
+fn refuse_lost(bytes: &[u8], newest: Commit) -> Result<(), DiskError> {
+    let frames = (0..bytes.len()).step_by(SECTOR_BYTES).filter_map(|at| Frame::decode(&bytes[at..]));
+    match frames.map(|frame| frame.through).max() {
+        Some(through) if through > newest.number => {
+            let what = format!("the newest writes are gone: {} of {through} commits left", newest.number);
+            Err(DiskError::Damaged { what })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sectors(bytes: usize) -> usize {
+    bytes.next_multiple_of(SECTOR_BYTES)
+}
+
+fn checksum(head: &[u8], entries: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(entries);
+    hasher.finalize()
+}
+
+/// Writes the entry of a batch that follows `before`; answers the commit it makes.
+fn encode(out: &mut Vec<u8>, before: Commit, batch: &Batch) -> Commit {
+    let start = out.len();
+    out.extend_from_slice(&(before.number + 1).to_le_bytes());
+    out.extend_from_slice(&(batch.rows.len() as u32).to_le_bytes());
+    for (key, value) in &batch.rows {
+        // Keys and values were held to their limits before.
+        out.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        out.extend_from_slice(key);
+        out.extend_from_slice(&value.as_ref().map_or(REMOVED, |value| value.len() as u32).to_le_bytes());
+        out.extend_from_slice(value.as_deref().unwrap_or_default());
+    }
+    let commit = before.next(&out[start..]);
+    out.extend_from_slice(&commit.chain.to_le_bytes());
+    commit
+}
+
+struct Reader<'b>(&'b [u8]);
+
+impl<'b> Reader<'b> {
+    fn take(&mut self, bytes: usize) -> Option<&'b [u8]> {
+        let (taken, rest) = self.0.split_at_checked(bytes)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    /// The next entry, which follows `before`, and the commit it makes.
+    fn entry(&mut self, before: Commit) -> Option<(Batch, Commit)> {
+        let whole = self.0;
+        let number = self.u64()?;
+        let mut batch = Batch::default();
+        for _ in 0..self.u32()? {
+            let bytes = self.u16()?;
+            let key = self.take(bytes.into())?.to_vec();
+            let value = match self.u32()? {
+                REMOVED => None,
+                bytes => Some(self.take(bytes as usize)?.to_vec()),
+            };
+            batch.rows.insert(key, value);
+        }
+        let commit = before.next(&whole[..whole.len() - self.0.len()]);
+        (self.u32()? == commit.chain && number == commit.number).then_some((batch, commit))
+    }
+}

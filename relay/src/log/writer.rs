@@ -1,0 +1,192 @@
+//! The log's writer without its thread: opens the disk, stores groups of pushes, and tells followers and authors in the
+//! right order. The committer's thread drives it, and so does a simulation. Must not know what a push holds.
+
+use super::append::Group;
+use super::rows::{self, IdentityRow, WorkspaceRow};
+use super::{Listener, LogError, OpenedDisk, Outcome, Reader};
+use crate::auth::Grant;
+use comptoir_engine::disk::Disk;
+use comptoir_engine::disk::txn::{self, Txn};
+use comptoir_engine::id::{LogEpoch, WorkspaceId};
+use comptoir_engine::time::Timestamp;
+use comptoir_engine::wire::Batch;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+const EPOCH_PAGE_ROWS: usize = 256;
+
+/// Draws the epoch of a new log.
+pub type DrawEpoch = dyn FnMut() -> Result<LogEpoch, LogError> + Send;
+
+/// A push that waits to be stored.
+pub struct Push {
+    grant: Grant,
+    batch: Vec<u8>,
+    changes: usize,
+    done: oneshot::Sender<Outcome>,
+    /// Its part of what all waiting pushes may take.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl Push {
+    /// A push, and who is told what became of it. What is no batch is answered at once, and there is no push.
+    pub fn new(grant: &Grant, batch: Vec<u8>) -> (Option<Self>, oneshot::Receiver<Outcome>) {
+        let (done, outcome) = oneshot::channel();
+        // Read here too, so that the writer knows how much it takes on, and meets no nonsense.
+        match Batch::decode(&batch).map(|batch| batch.len()) {
+            Ok(changes) => (Some(Self { grant: grant.clone(), batch, changes, done, room: None }), outcome),
+            Err(fault) => {
+                // The receiver is right here.
+                let _ = done.send(Outcome::Unreadable(fault));
+                (None, outcome)
+            }
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.len()
+    }
+
+    pub(super) fn changes(&self) -> usize {
+        self.changes
+    }
+}
+
+/// Writes one open disk. After an error that is fatal it is to be given up with [`Writer::give_up`] and opened again.
+pub struct Writer {
+    disk: Arc<dyn Disk>,
+    draw: Box<DrawEpoch>,
+    listeners: HashMap<WorkspaceId, Vec<Weak<dyn Listener>>>,
+}
+
+impl Writer {
+    /// Takes over a disk that was just opened; gives every workspace a new epoch when it is not the disk the log was
+    /// written on.
+    pub fn open(opened: OpenedDisk, mut draw: Box<DrawEpoch>) -> Result<Self, LogError> {
+        let disk = opened.disk;
+        let known: Option<IdentityRow> = rows::decode(txn::read(&*disk, rows::IDENTITY_KEY)?)?;
+        if known.as_ref().is_none_or(|row| row.identity != opened.identity) {
+            if known.is_some() && !planted!(EpochKept) {
+                tracing::warn!("this log was copied, moved or restored: every workspace gets a new epoch");
+                renew_epochs(&*disk, &mut *draw)?;
+            }
+            // Last: if it is cut short, it is done again from the start.
+            let mut txn = Txn::new(&*disk);
+            txn.put(rows::IDENTITY_KEY.to_vec(), &rows::encode(&IdentityRow { identity: opened.identity })?);
+            txn.commit()?;
+            disk.flush()?;
+        }
+        Ok(Self { disk, draw, listeners: HashMap::new() })
+    }
+
+    /// Reads beside the writer.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.disk.clone())
+    }
+
+    /// Lets `listener` follow the grant's workspace, which is made if there is none.
+    pub fn attach(&mut self, grant: &Grant, listener: Weak<dyn Listener>, now: Timestamp) -> Result<(), LogError> {
+        let workspace = grant.workspace();
+        let row = open_workspace(&*self.disk, workspace, now, &mut *self.draw)?;
+        self.listeners.retain(|_, listeners| {
+            listeners.retain(|listener| listener.strong_count() > 0);
+            !listeners.is_empty()
+        });
+        if let Some(each) = listener.upgrade() {
+            each.opened(row.epoch(), row.head());
+            self.listeners.entry(workspace.clone()).or_default().push(listener);
+        }
+        Ok(())
+    }
+
+    /// Stores a group by one flush. On an error nobody is answered: the receivers find their senders dropped.
+    pub fn store(&mut self, pushes: Vec<Push>) -> Result<(), LogError> {
+        let mut group = Group::new(&*self.disk);
+        let mut outcomes = Vec::with_capacity(pushes.len());
+        for push in &pushes {
+            outcomes.push(stage(&mut group, push)?);
+        }
+        let appended = group.commit()?;
+        let heads: HashMap<_, _> = appended.iter().map(|each| (&each.workspace, each.head)).collect();
+        let mut told = Vec::new();
+        for each in appended.iter().filter(|each| !each.entries.is_empty()) {
+            for listener in self.listeners.get(&each.workspace).into_iter().flatten().filter_map(Weak::upgrade) {
+                listener.appended(&each.entries, each.head);
+                told.push(listener);
+            }
+        }
+        for (push, outcome) in pushes.into_iter().zip(outcomes) {
+            let Some(mut outcome) = outcome else { continue };
+            if let (Outcome::Stored(receipt), Some(head)) = (&mut outcome, heads.get(push.grant.workspace())) {
+                receipt.head = *head;
+            }
+            // The session may have ended: its push is durable all the same.
+            let _ = push.done.send(outcome);
+        }
+        // Authors first: a session that is shown the new tail finds its own receipts waiting.
+        told.iter().for_each(|listener| listener.announce());
+        Ok(())
+    }
+
+    /// Tells the followers that nothing more comes, and lets go of the disk.
+    pub fn give_up(self) {
+        self.listeners.values().flatten().filter_map(Weak::upgrade).for_each(|listener| listener.lost());
+    }
+}
+
+/// Stages one push; `None` when the log cannot take this one, whose sender is then told nothing. An error fails all.
+fn stage(group: &mut Group<'_>, push: &Push) -> Result<Option<Outcome>, LogError> {
+    let (workspace, role) = (push.grant.workspace(), push.grant.role());
+    // What a device sent must not end the one thread that all workspaces stand on.
+    match catch_unwind(AssertUnwindSafe(|| group.append(workspace, role, &push.batch))) {
+        Ok(Ok(outcome)) => Ok(Some(outcome)),
+        Ok(Err(error)) if error.is_fatal() => Err(error),
+        Ok(Err(error)) => {
+            tracing::error!(%error, %workspace, "a push cannot be stored");
+            Ok(None)
+        }
+        Err(_) => {
+            tracing::error!(%workspace, "a push made the relay panic: it was dropped");
+            Ok(None)
+        }
+    }
+}
+
+fn renew_epochs(disk: &dyn Disk, draw: &mut DrawEpoch) -> Result<(), LogError> {
+    let (mut from, until) = (rows::WORKSPACES.0.to_vec(), rows::WORKSPACES.1);
+    loop {
+        let page = txn::scan(disk, &from, until, EPOCH_PAGE_ROWS)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = [last.as_slice(), &[0]].concat();
+        let mut txn = Txn::new(disk);
+        for (key, value) in page {
+            if let Some(mut row) = rows::decode::<WorkspaceRow>(Some(value))? {
+                row.renew(draw()?);
+                txn.put(key, &rows::encode(&row)?);
+            }
+        }
+        txn.commit()?;
+        disk.flush()?;
+    }
+}
+
+/// The workspace's row; makes a durable one where there is none.
+fn open_workspace(
+    disk: &dyn Disk,
+    workspace: &WorkspaceId,
+    now: Timestamp,
+    draw: &mut DrawEpoch,
+) -> Result<WorkspaceRow, LogError> {
+    let key = rows::workspace_key(workspace);
+    if let Some(row) = rows::decode(txn::read(disk, &key)?)? {
+        return Ok(row);
+    }
+    let row = WorkspaceRow::new(draw()?, now);
+    let mut txn = Txn::new(disk);
+    txn.put_new(key, &rows::encode(&row)?);
+    txn.commit()?;
+    disk.flush()?;
+    Ok(row)
+}
