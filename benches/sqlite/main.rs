@@ -18,6 +18,10 @@ use side::{SIDES, Side};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// As in our own programs. SQLite takes the system's, as everywhere.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where the stores lie while they are measured: on the disk of the build.
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 

@@ -199,27 +199,21 @@ fn fields(product: &Product) -> Fields {
     texts.chain(numbers).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn of_fields(id: &str, mut fields: Fields) -> Product {
-    let mut text = |name: &str| match fields.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let (department, brand, manufacturer_id) = (text("department"), text("brand"), text("manufacturer_id"));
-    let (category, kind, package_size) = (text("category"), text("type"), text("package_size"));
-    let number = |name: &str| match fields.get(name) {
-        Some(Value::Int(number) | Value::Counter(number)) => Some(*number),
-        _ => None,
-    };
-    Product {
-        id: id.to_owned(),
-        department: department.unwrap_or_default(),
-        brand: brand.unwrap_or_default(),
-        manufacturer_id: manufacturer_id.unwrap_or_default(),
-        category,
-        kind,
-        package_size,
-        price_cents: number("price_cents"),
-        sold: number("sold_2017").unwrap_or_default(),
-        stock: number("stock").unwrap_or_default(),
+fn of_fields(id: &str, fields: Fields) -> Product {
+    let mut product = Product { id: id.to_owned(), ..Product::default() };
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("department", Value::String(text)) => product.department = text,
+            ("brand", Value::String(text)) => product.brand = text,
+            ("category", Value::String(text)) => product.category = Some(text),
+            ("type", Value::String(text)) => product.kind = Some(text),
+            ("package_size", Value::String(text)) => product.package_size = Some(text),
+            ("manufacturer_id", Value::String(text)) => product.manufacturer_id = text,
+            ("price_cents", Value::Int(number)) => product.price_cents = Some(number),
+            ("sold_2017", Value::Int(number)) => product.sold = number,
+            ("stock", Value::Counter(number)) => product.stock = number,
+            (other, value) => panic!("no field of a product: {other} {value:?}"),
+        }
     }
+    product
 }

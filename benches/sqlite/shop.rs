@@ -15,7 +15,7 @@ pub(crate) const LIST_PRODUCTS: usize = 50;
 pub(crate) const SEARCH_PRODUCTS: usize = 20;
 
 /// A product of `tests/data`, with a stock.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Product {
     pub(crate) id: String,
     pub(crate) department: String,

@@ -4,11 +4,12 @@
 //! length-prefixed, enum variants are numbered in order of declaration (bincode 2, `config::standard`).
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use bincode::de::Decoder;
 use bincode::enc::Encoder;
-use bincode::error::{DecodeError, EncodeError};
+use bincode::error::EncodeError;
 use std::sync::OnceLock;
 
+pub use bincode::de::Decoder;
+pub use bincode::error::DecodeError;
 pub use bincode::{Decode, Encode};
 
 /// The longest encoded value that is read or written, and the most memory a decoded one may ask for, in bytes.
@@ -92,10 +93,15 @@ pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
 
 /// The value that `bytes` begin with, and what follows it.
 pub fn decode_front<T: Versioned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
-    let what = T::WHAT;
+    decode_front_as::<T, T>(bytes)
+}
+
+/// As [`decode_front`], read into something else than was written.
+pub fn decode_front_as<W: Versioned, T: Decode<()>>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
+    let what = W::WHAT;
     let (&found, body) = bytes.split_first().ok_or(CodecError::Empty { what })?;
-    if found != T::VERSION {
-        return Err(CodecError::Version { what, found, known: T::VERSION });
+    if found != W::VERSION {
+        return Err(CodecError::Version { what, found, known: W::VERSION });
     }
     if body.len() > ENCODED_BYTES_MAX {
         return Err(CodecError::TooLong { what });

@@ -3,7 +3,7 @@
 //!
 //! Stored form: a flat list of tokens in document order, so that decoding never recurses.
 
-use crate::codec::{Decode, Encode, Versioned};
+use crate::codec::{Decode, DecodeError, Decoder, Encode, Versioned};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -101,10 +101,57 @@ impl StoredView {
     /// The view; `None` when the tokens do not form one.
     pub fn view(self) -> Option<View> {
         let mut tokens = self.tokens.into_iter();
-        let Some(Token::Map { fields }) = tokens.next() else { return None };
-        let fields = read_map(fields, &mut tokens, 0)?;
-        tokens.next().is_none().then_some(View { fields, deleted: self.deleted })
+        let fields = read_whole(&mut tokens)?;
+        Some(View { fields, deleted: self.deleted })
     }
+}
+
+/// A stored view that is only read: its fields come straight from the bytes. `None` when the tokens do not form one.
+#[derive(Debug)]
+pub struct ReadView(pub Option<View>);
+
+impl<C> Decode<C> for ReadView {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let deleted = bool::decode(decoder)?;
+        let left = u64::decode(decoder)?;
+        let mut tokens = Tokens { decoder, left, fault: None };
+        let fields = read_whole(&mut tokens);
+        // What follows the view begins behind its last token.
+        tokens.by_ref().for_each(drop);
+        match tokens.fault {
+            Some(fault) => Err(fault),
+            None => Ok(Self(fields.map(|fields| View { fields, deleted }))),
+        }
+    }
+}
+
+/// Tokens read one by one; ends early at a fault.
+struct Tokens<'d, D> {
+    decoder: &'d mut D,
+    left: u64,
+    fault: Option<DecodeError>,
+}
+
+impl<D: Decoder> Iterator for Tokens<'_, D> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        self.left = self.left.checked_sub(1)?;
+        match Token::decode(self.decoder) {
+            Ok(token) => Some(token),
+            Err(fault) => {
+                (self.left, self.fault) = (0, Some(fault));
+                None
+            }
+        }
+    }
+}
+
+/// The fields that all tokens together form.
+fn read_whole(tokens: &mut impl Iterator<Item = Token>) -> Option<Fields> {
+    let Some(Token::Map { fields }) = tokens.next() else { return None };
+    let fields = read_map(fields, tokens, 0)?;
+    tokens.next().is_none().then_some(fields)
 }
 
 fn write_map(fields: &Fields, out: &mut Vec<Token>) {

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::disk::txn;
 use crate::id::{Collection, DocumentId, Key, RecordId};
 use crate::record::View;
-use crate::record::view::StoredView;
+use crate::record::view::{ReadView, StoredView};
 
 /// Rows read at a time.
 const ROWS_MAX: usize = 512;
@@ -59,6 +59,6 @@ impl Store {
 }
 
 pub(super) fn view(bytes: &[u8]) -> Result<View, StoreError> {
-    let (stored, _) = codec::decode_front::<StoredView>(bytes)?;
-    stored.view().ok_or_else(|| StoreError::Damaged { what: "a stored view".to_owned() })
+    let (ReadView(view), _) = codec::decode_front_as::<StoredView, ReadView>(bytes)?;
+    view.ok_or_else(|| StoreError::Damaged { what: "a stored view".to_owned() })
 }

@@ -3,7 +3,7 @@
 use super::rows::Rows;
 use super::words::Matching;
 use crate::disk::txn;
-use crate::id::{Collection, Key, RecordId};
+use crate::id::{Collection, Key};
 use crate::query::cursor::Position;
 use crate::query::plan::{self, Access, Known, Plan, Shape};
 use crate::query::ranges::Range;
@@ -52,7 +52,9 @@ struct Chosen {
 /// A reader of one query's records.
 pub(super) struct Reader<'s> {
     store: &'s Store,
-    collection: Collection,
+    /// Of the record that was read last; what those of all begin with is so long, in bytes.
+    row_key: Vec<u8>,
+    row_prefix: usize,
     /// Bound.
     pub(super) query: Query,
     pub(super) plan: Plan,
@@ -73,10 +75,15 @@ impl<'s> Reader<'s> {
         let (numbers, shapes) = indexes.map(|(number, shape)| (number, shape.clone())).unzip();
         let usable = Usable { numbers, shapes };
         let mut rows_read = 0;
-        let Chosen { plan, source, exact } = choose(store, collection, &query, &usable, &mut rows_read)?;
+        let Chosen { plan, mut source, exact } = choose(store, collection, &query, &usable, &mut rows_read)?;
+        if let (true, Source::Values { rows, .. }, Some(limit)) = (exact && plan.ordered, &mut source, query.limit) {
+            rows.expect(limit);
+        }
+        let (row_key, _) = keys::records(collection);
         Ok(Self {
             store,
-            collection: collection.clone(),
+            row_prefix: row_key.len(),
+            row_key,
             wants_views: query.order.iter().any(|order| order.field != Field::Key),
             query,
             plan,
@@ -104,9 +111,8 @@ impl<'s> Reader<'s> {
         let key = position.key().as_str().as_bytes();
         match &mut self.source {
             Source::Records(rows) if self.plan.ordered => {
-                let (prefix, _) = keys::records(&self.collection);
                 let end: &[u8] = if self.plan.backward { &[] } else { &[0] };
-                rows.skip(&[prefix.as_slice(), key, end].concat());
+                rows.skip(&[&self.row_key[..self.row_prefix], key, end].concat());
             }
             Source::Values { rows, .. } if !self.plan.group.is_empty() => {
                 let Access::Values(at, _) = self.plan.access else { return };
@@ -170,8 +176,9 @@ impl<'s> Reader<'s> {
     /// A record's view, and its length as it is stored.
     pub(super) fn fetch(&mut self, key: &Key) -> Result<Option<(View, usize)>, StoreError> {
         self.records_read += 1;
-        let record = RecordId { collection: self.collection.clone(), key: key.clone() };
-        let row = txn::read(&*self.store.disk, &keys::record(&record))?;
+        self.row_key.truncate(self.row_prefix);
+        self.row_key.extend_from_slice(key.as_str().as_bytes());
+        let row = txn::read(&*self.store.disk, &self.row_key)?;
         row.map(|row| Ok((view(&row)?, row.len()))).transpose()
     }
 
