@@ -2,14 +2,13 @@
 
 use super::rows::Rows;
 use super::words::Matching;
-use crate::disk::txn;
 use crate::id::{Collection, Key};
 use crate::query::cursor::Position;
 use crate::query::plan::{self, Access, Known, Plan, Shape};
 use crate::query::ranges::Range;
 use crate::query::{Field, Query, order};
 use crate::record::View;
-use crate::store::read::view;
+use crate::store::read::{ViewsAt, view};
 use crate::store::{Store, StoreError, keys};
 
 /// A record that was asked for.
@@ -52,9 +51,7 @@ struct Chosen {
 /// A reader of one query's records.
 pub(super) struct Reader<'s> {
     store: &'s Store,
-    /// Of the record that was read last; what those of all begin with is so long, in bytes.
-    row_key: Vec<u8>,
-    row_prefix: usize,
+    views: ViewsAt,
     /// Bound.
     pub(super) query: Query,
     pub(super) plan: Plan,
@@ -79,11 +76,9 @@ impl<'s> Reader<'s> {
         if let (true, Source::Values { rows, .. }, Some(limit)) = (exact && plan.ordered, &mut source, query.limit) {
             rows.expect(limit);
         }
-        let (row_key, _) = keys::records(collection);
         Ok(Self {
             store,
-            row_prefix: row_key.len(),
-            row_key,
+            views: store.views_at(collection),
             wants_views: query.order.iter().any(|order| order.field != Field::Key),
             query,
             plan,
@@ -112,7 +107,7 @@ impl<'s> Reader<'s> {
         match &mut self.source {
             Source::Records(rows) if self.plan.ordered => {
                 let end: &[u8] = if self.plan.backward { &[] } else { &[0] };
-                rows.skip(&[&self.row_key[..self.row_prefix], key, end].concat());
+                rows.skip(&[self.views.records.as_slice(), key, end].concat());
             }
             Source::Values { rows, .. } if !self.plan.group.is_empty() => {
                 let Access::Values(at, _) = self.plan.access else { return };
@@ -176,10 +171,7 @@ impl<'s> Reader<'s> {
     /// A record's view, and its length as it is stored.
     pub(super) fn fetch(&mut self, key: &Key) -> Result<Option<(View, usize)>, StoreError> {
         self.records_read += 1;
-        self.row_key.truncate(self.row_prefix);
-        self.row_key.extend_from_slice(key.as_str().as_bytes());
-        let row = txn::read(&*self.store.disk, &self.row_key)?;
-        row.map(|row| Ok((view(&row)?, row.len()))).transpose()
+        self.store.view_at(&self.views, key)
     }
 
     /// The next record the plan leads to.
