@@ -50,8 +50,8 @@ impl Store {
         if next == *in_force {
             return Ok(Committed::default());
         }
-        schema::check(&next.fields()).map_err(refuse)?;
         self.check_next(collection, &next).map_err(refuse)?;
+        schema::check(&next.fields()).map_err(refuse)?;
         let held = self.get(&record)?.unwrap_or_default();
         let fields = match held.deleted {
             true => schema::written(&held.fields, &next.fields()),

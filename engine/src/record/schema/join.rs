@@ -33,7 +33,7 @@ fn join(held: &Field, wanted: &Field) -> Field {
         return held.clone();
     }
     if held.kind != wanted.kind {
-        return wanted.clone();
+        return Field { required: held.required && wanted.required, ..wanted.clone() };
     }
     let rule = match (&held.rule, &wanted.rule) {
         (Rule::Last, wanted) => wanted,
