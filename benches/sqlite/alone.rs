@@ -8,8 +8,9 @@ use crate::ours::Comptoir;
 use crate::questions::{lists, typed};
 use crate::shop::{SALE_PRODUCTS, products, turns};
 use crate::side::Side;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What the process is asked to do.
@@ -94,7 +95,10 @@ fn print_profile(edits: &[[Duration; 4]]) {
 pub(crate) fn memory(side: Side, dir: &Path) -> Memory {
     let mut command = Command::new(std::env::current_exe().expect("a path"));
     command.env(ASKED, format!("memory {} {}", side.name(), dir.display()));
-    let output = command.output().expect("a process");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+    let ids: String = turns(&products()).take(WORK_TURNS).map(|product| format!("{}\n", product.id)).collect();
+    child.stdin.take().expect("a pipe").write_all(ids.as_bytes()).expect("told");
+    let output = child.wait_with_output().expect("an answer");
     let text = String::from_utf8(output.stdout).expect("text");
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     let [empty, opened, worked] = numbers[..] else { panic!("{text} {}", String::from_utf8_lossy(&output.stderr)) };
@@ -102,7 +106,8 @@ pub(crate) fn memory(side: Side, dir: &Path) -> Memory {
 }
 
 fn held(side: Side, dir: &Path) -> Memory {
-    let ids: Vec<String> = turns(&products()).take(WORK_TURNS).map(|product| product.id.clone()).collect();
+    // Told, so that the process never holds all products: what was freed may count as resident for a while.
+    let ids: Vec<String> = std::io::stdin().lines().map(|id| id.expect("an id")).collect();
     let empty = resident();
     let mut till = side.open(dir);
     till.get(&ids[0]);
