@@ -1,14 +1,17 @@
 //! Work in a fresh process of its own: how much memory it holds, and edits for a tracer to look at. Must not know the table.
 //!
 //! By hand, with a store that `load SIDE FOLDER` made:
-//! `COMPTOIR_BENCH_ALONE="edits SIDE FOLDER COUNT"` under strace, or `"profile comptoir FOLDER COUNT"`.
+//! `COMPTOIR_BENCH_ALONE="edits SIDE FOLDER COUNT"` under strace, or `"profile comptoir FOLDER COUNT"`;
+//! `"gets SIDE FOLDER COUNT"`, `lists` and `searches` likewise, under perf.
 
 use crate::ours::Comptoir;
+use crate::questions::{lists, typed};
 use crate::shop::{SALE_PRODUCTS, products, turns};
 use crate::side::Side;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What the process is asked to do.
 const ASKED: &str = "COMPTOIR_BENCH_ALONE";
@@ -51,14 +54,31 @@ pub(crate) fn run() {
         }
         "edits" => {
             let (products, mut till) = (products(), side.open(&dir));
-            turns(&products).take(count()).for_each(|product| till.sell(product));
+            turns(&products).take(count()).for_each(|product| till.sell(&product.id));
         }
         "profile" => {
             let (products, times) = (products(), count());
-            print_profile(&Comptoir::profile(&dir, turns(&products).take(times)));
+            print_profile(&Comptoir::profile(&dir, turns(&products).take(times).map(|product| product.id.as_str())));
         }
+        "gets" | "lists" | "searches" => ask(what, side, &dir, count()),
         other => panic!("no such task: {other}"),
     }
+}
+
+/// Asks a question so many times, and says what one took.
+fn ask(what: &str, side: Side, dir: &Path, count: usize) {
+    let (products, mut till) = (products(), side.open(dir));
+    let list = lists(&products);
+    let (mut found, began) = (0, Instant::now());
+    match what {
+        "gets" => turns(&products).take(count).for_each(|product| {
+            std::hint::black_box(till.get(&product.id));
+            found += 1;
+        }),
+        "lists" => turns(&products).filter_map(&list).take(count).for_each(|list| found += till.list(&list).len()),
+        _ => turns(&products).filter_map(typed).take(count).for_each(|typed| found += till.search(&typed).len()),
+    }
+    println!("{:?} each, {found} products found", began.elapsed() / count as u32);
 }
 
 /// Where the microseconds of an edit go: of each share, the tenth percentile, the median and the ninetieth.
@@ -75,7 +95,10 @@ fn print_profile(edits: &[[Duration; 4]]) {
 pub(crate) fn memory(side: Side, dir: &Path) -> Memory {
     let mut command = Command::new(std::env::current_exe().expect("a path"));
     command.env(ASKED, format!("memory {} {}", side.name(), dir.display()));
-    let output = command.output().expect("a process");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+    let ids: String = turns(&products()).take(WORK_TURNS).map(|product| format!("{}\n", product.id)).collect();
+    child.stdin.take().expect("a pipe").write_all(ids.as_bytes()).expect("told");
+    let output = child.wait_with_output().expect("an answer");
     let text = String::from_utf8(output.stdout).expect("text");
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     let [empty, opened, worked] = numbers[..] else { panic!("{text} {}", String::from_utf8_lossy(&output.stderr)) };
@@ -83,7 +106,8 @@ pub(crate) fn memory(side: Side, dir: &Path) -> Memory {
 }
 
 fn held(side: Side, dir: &Path) -> Memory {
-    let ids: Vec<String> = turns(&products()).take(WORK_TURNS).map(str::to_owned).collect();
+    // Told, so that the process never holds all products: what was freed may count as resident for a while.
+    let ids: Vec<String> = std::io::stdin().lines().map(|id| id.expect("an id")).collect();
     let empty = resident();
     let mut till = side.open(dir);
     till.get(&ids[0]);

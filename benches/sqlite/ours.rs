@@ -1,15 +1,20 @@
 //! The shop on Comptoir's engine over sled. Must not know what is measured.
 
-use crate::shop::{Product, SALE_PRODUCTS, Till};
+use crate::questions::List;
+use crate::shop::{LIST_PRODUCTS, Product, SALE_PRODUCTS, SEARCH_PRODUCTS, Till};
 use crate::timed::{Spent, Timed};
 use comptoir_benches::NOW;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::live::{Live, LiveEvent, Step, Touched};
+use comptoir_engine::query::{Field, Filter, Op};
+use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::Style;
-use comptoir_engine::{Engine, FieldEdit, Fields, RecordId, Value};
+use comptoir_engine::{Collection, Engine, Event, FieldEdit, Fields, Key, Query, RecordId, Value, View};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,9 +22,16 @@ use std::time::{Duration, Instant};
 /// Records loaded in one transaction.
 const LOAD_RECORDS: usize = 1000;
 
+/// As SQLite's `by_department` and `words`.
+const SCHEMA: &str = r#"{"indexes": {"by_department": "department, price_cents", "search": "words(type, brand)"}}"#;
+
 /// The engine, as the SDK's thread owns it.
 pub(crate) struct Comptoir {
     engine: Engine,
+    products: Collection,
+    /// A list that is shown, and the records that were changed since it was looked at.
+    live: Option<Live>,
+    touched: BTreeSet<Key>,
 }
 
 impl Till for Comptoir {
@@ -40,6 +52,9 @@ impl Till for Comptoir {
                 store.acknowledge(sent.from, sent.through, &[], None, NOW.wall).expect("acknowledged");
             }
         }
+        let schema = json::parse(SCHEMA).expect("a schema");
+        store.set_schema(&products_name(), &schema, NOW.wall).expect("a schema");
+        while store.index_step().expect("a piece of an index") {}
     }
 
     fn open(dir: &Path) -> Self {
@@ -68,6 +83,32 @@ impl Till for Comptoir {
         let view = self.engine.get(&record("products", product)).expect("read").expect("a product");
         of_fields(product, view.fields)
     }
+
+    fn list(&mut self, list: &List<'_>) -> Vec<Product> {
+        let page = self.engine.query(&self.products, &query(list)).expect("an answer");
+        page.records.into_iter().map(of_row).collect()
+    }
+
+    fn search(&mut self, typed: &str) -> Vec<Product> {
+        let query = Query::all().search(typed).limit(SEARCH_PRODUCTS);
+        let page = self.engine.query(&self.products, &query).expect("an answer");
+        page.records.into_iter().map(of_row).collect()
+    }
+
+    fn show(&mut self, list: &List<'_>) {
+        let mut live = Live::new(self.products.clone(), query(list)).expect("a query");
+        self.engine.look(&mut live, &Touched::All).expect("an answer");
+        (self.live, self.touched) = (Some(live), BTreeSet::new());
+    }
+
+    fn news(&mut self) -> Vec<Product> {
+        let live = self.live.as_mut().expect("a list that is shown");
+        let touched = Touched::Keys(std::mem::take(&mut self.touched));
+        match self.engine.look(live, &touched).expect("an answer") {
+            Some(LiveEvent::Changed(steps)) => steps.into_iter().filter_map(of_step).collect(),
+            other => panic!("a difference was due: {other:?}"),
+        }
+    }
 }
 
 impl Comptoir {
@@ -88,12 +129,45 @@ impl Comptoir {
     }
 
     fn over(disk: Box<dyn Disk>, identity: &str) -> Self {
-        Self { engine: Engine::open(disk, identity, &mut StdRng::seed_from_u64(2)).expect("a store") }
+        let engine = Engine::open(disk, identity, &mut StdRng::seed_from_u64(2)).expect("a store");
+        Self { engine, products: products_name(), live: None, touched: BTreeSet::new() }
     }
 
     fn commit(&mut self, edits: &[(RecordId, FieldEdit)]) {
         self.engine.commit(edits, NOW).expect("saved");
-        while self.engine.poll_event().is_some() {}
+        while let Some(event) = self.engine.poll_event() {
+            if let Event::Changed(record) = event
+                && self.live.is_some()
+            {
+                self.touched.insert(record.key);
+            }
+        }
+    }
+}
+
+fn products_name() -> Collection {
+    Collection::new("products").expect("a name")
+}
+
+fn query(list: &List<'_>) -> Query {
+    let compare = |field, op, value| Filter::Compare { field: Field::typed(field), op, value };
+    let filter = Filter::And(vec![
+        compare("department", Op::Eq, text(list.department)),
+        compare("price_cents", Op::Ge, Value::Int(list.from_cents)),
+    ]);
+    Query { filter: Some(filter), ..Query::all() }.order("price_cents").limit(LIST_PRODUCTS)
+}
+
+fn of_row((key, view): (Key, View)) -> Product {
+    of_fields(key.as_str(), view.fields)
+}
+
+fn of_step(step: Step) -> Option<Product> {
+    match step {
+        Step::Added { key, view, .. } | Step::Changed { key, view, .. } | Step::Moved { key, view, .. } => {
+            Some(of_row((key, view)))
+        }
+        Step::Removed { .. } => None,
     }
 }
 
@@ -128,27 +202,21 @@ fn fields(product: &Product) -> Fields {
     texts.chain(numbers).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn of_fields(id: &str, mut fields: Fields) -> Product {
-    let mut text = |name: &str| match fields.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let (department, brand, manufacturer_id) = (text("department"), text("brand"), text("manufacturer_id"));
-    let (category, kind, package_size) = (text("category"), text("type"), text("package_size"));
-    let number = |name: &str| match fields.get(name) {
-        Some(Value::Int(number) | Value::Counter(number)) => Some(*number),
-        _ => None,
-    };
-    Product {
-        id: id.to_owned(),
-        department: department.unwrap_or_default(),
-        brand: brand.unwrap_or_default(),
-        manufacturer_id: manufacturer_id.unwrap_or_default(),
-        category,
-        kind,
-        package_size,
-        price_cents: number("price_cents"),
-        sold: number("sold_2017").unwrap_or_default(),
-        stock: number("stock").unwrap_or_default(),
+fn of_fields(id: &str, fields: Fields) -> Product {
+    let mut product = Product { id: id.to_owned(), ..Product::default() };
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("department", Value::String(text)) => product.department = text,
+            ("brand", Value::String(text)) => product.brand = text,
+            ("category", Value::String(text)) => product.category = Some(text),
+            ("type", Value::String(text)) => product.kind = Some(text),
+            ("package_size", Value::String(text)) => product.package_size = Some(text),
+            ("manufacturer_id", Value::String(text)) => product.manufacturer_id = text,
+            ("price_cents", Value::Int(number)) => product.price_cents = Some(number),
+            ("sold_2017", Value::Int(number)) => product.sold = number,
+            ("stock", Value::Counter(number)) => product.stock = number,
+            (other, value) => panic!("no field of a product: {other} {value:?}"),
+        }
     }
+    product
 }

@@ -1,5 +1,6 @@
 //! The real products, and the work that is measured, the same for every store. Must not know any store.
 
+use crate::questions::List;
 use comptoir_tests::shop;
 use serde_json::Value;
 use std::path::Path;
@@ -8,9 +9,13 @@ use std::path::Path;
 pub(crate) const STOCK: i64 = 100_000;
 /// Products that one sale touches; with the sale itself, ten records.
 pub(crate) const SALE_PRODUCTS: usize = 9;
+/// Products that a list shows.
+pub(crate) const LIST_PRODUCTS: usize = 50;
+/// Products that a search shows.
+pub(crate) const SEARCH_PRODUCTS: usize = 20;
 
 /// A product of `tests/data`, with a stock.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Product {
     pub(crate) id: String,
     pub(crate) department: String,
@@ -44,6 +49,18 @@ pub(crate) trait Till {
 
     /// A product with all its fields.
     fn get(&mut self, product: &str) -> Product;
+
+    /// The first [`LIST_PRODUCTS`] of a list.
+    fn list(&mut self, list: &List<'_>) -> Vec<Product>;
+
+    /// [`SEARCH_PRODUCTS`] that have words which begin as those typed, in whatever order comes cheapest.
+    fn search(&mut self, typed: &str) -> Vec<Product>;
+
+    /// Begins to show a list.
+    fn show(&mut self, list: &List<'_>);
+
+    /// What is new in the list that is shown, once something was sold.
+    fn news(&mut self) -> Vec<Product>;
 }
 
 /// All 92,331 products.
@@ -71,6 +88,6 @@ fn product(json: Value) -> Product {
 }
 
 /// Products in an order that jumps about, the same in every run, without end.
-pub(crate) fn turns(products: &[Product]) -> impl Iterator<Item = &str> {
-    (0..).map(|turn: usize| products[turn * 7919 % products.len()].id.as_str())
+pub(crate) fn turns(products: &[Product]) -> impl Iterator<Item = &Product> {
+    (0..).map(|turn: usize| &products[turn * 7919 % products.len()])
 }

@@ -10,6 +10,9 @@ use std::process::Command;
 pub(crate) const EDIT: &str = "durable edit";
 pub(crate) const SALE: &str = "durable transaction of 10 records";
 pub(crate) const GET: &str = "get";
+pub(crate) const LIST: &str = "indexed query";
+pub(crate) const SEARCH: &str = "word search";
+pub(crate) const LIVE: &str = "live query";
 pub(crate) const REOPEN: &str = "reopen and read one";
 
 /// The rows of the table, and what is done in each.
@@ -17,6 +20,9 @@ const ROWS: &[(&str, &str)] = &[
     (EDIT, "take one from a product's stock"),
     (SALE, "save a sale, take one from the stock of its 9 products"),
     (GET, "one product with all its fields"),
+    (LIST, "50 of the 92,331, of one department from a price on, by price"),
+    (SEARCH, "20 products by the beginnings of two words"),
+    (LIVE, "one of 50 products that are shown changed: from the commit to the difference"),
     (REOPEN, "of a closed store"),
 ];
 

@@ -1,9 +1,10 @@
 //! The same shop on SQLite, as a mobile developer would set it up: WAL, synchronous=FULL, an index for the list by
 //! department and price, FTS5 with prefixes for the search. Must not know what is measured.
 
-use crate::shop::{Product, Till};
+use crate::questions::List;
+use crate::shop::{LIST_PRODUCTS, Product, SEARCH_PRODUCTS, Till};
 use comptoir_benches::NOW;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use std::path::Path;
 
 const SCHEMA: &str = "
@@ -33,9 +34,16 @@ const SCHEMA: &str = "
 
 const SELL: &str = "UPDATE products SET stock = stock - 1 WHERE id = ?1";
 
+const LIST: &str = "SELECT * FROM products WHERE department = ?1 AND price_cents >= ?2 ORDER BY price_cents LIMIT ?3";
+
+const SEARCH: &str =
+    "SELECT products.* FROM words JOIN products ON products.rowid = words.rowid WHERE words MATCH ?1 LIMIT ?2";
+
 /// SQLite through rusqlite, statements prepared once.
 pub(crate) struct Sqlite {
     connection: Connection,
+    /// Department and price.
+    shown: (String, i64),
 }
 
 impl Till for Sqlite {
@@ -66,7 +74,7 @@ impl Till for Sqlite {
     }
 
     fn open(dir: &Path) -> Self {
-        Self { connection: connect(dir) }
+        Self { connection: connect(dir), shown: Default::default() }
     }
 
     fn sell(&mut self, product: &str) {
@@ -94,6 +102,32 @@ impl Till for Sqlite {
     fn get(&mut self, product: &str) -> Product {
         let mut select = self.connection.prepare_cached("SELECT * FROM products WHERE id = ?1").expect("a statement");
         select.query_row([product], of_row).expect("a product")
+    }
+
+    fn list(&mut self, list: &List<'_>) -> Vec<Product> {
+        self.select(LIST, params![list.department, list.from_cents, LIST_PRODUCTS as i64])
+    }
+
+    fn search(&mut self, typed: &str) -> Vec<Product> {
+        let words: Vec<_> = typed.split(' ').map(|word| format!("\"{word}\"*")).collect();
+        self.select(SEARCH, params![words.join(" "), SEARCH_PRODUCTS as i64])
+    }
+
+    fn show(&mut self, list: &List<'_>) {
+        self.shown = (list.department.to_owned(), list.from_cents);
+    }
+
+    /// The list again: the update hook tells which row changed, not what that does to an answer.
+    fn news(&mut self) -> Vec<Product> {
+        self.select(LIST, params![self.shown.0, self.shown.1, LIST_PRODUCTS as i64])
+    }
+}
+
+impl Sqlite {
+    fn select(&self, statement: &str, values: impl Params) -> Vec<Product> {
+        let mut select = self.connection.prepare_cached(statement).expect("a statement");
+        let rows = select.query_map(values, of_row).expect("an answer");
+        rows.collect::<rusqlite::Result<_>>().expect("products")
     }
 }
 

@@ -6,10 +6,12 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::Decoder;
 use bincode::enc::Encoder;
-use bincode::error::{DecodeError, EncodeError};
+use bincode::error::EncodeError;
 use std::sync::OnceLock;
 
-pub use bincode::{Decode, Encode};
+pub use bincode::de::BorrowDecoder;
+pub use bincode::error::DecodeError;
+pub use bincode::{BorrowDecode, Decode, Encode};
 
 /// The longest encoded value that is read or written, and the most memory a decoded one may ask for, in bytes.
 pub const ENCODED_BYTES_MAX: usize = 16 << 20;
@@ -92,6 +94,22 @@ pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
 
 /// The value that `bytes` begin with, and what follows it.
 pub fn decode_front<T: Versioned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
+    let body = body::<T>(bytes)?;
+    let (value, used) = bincode::decode_from_slice(body, config()).map_err(malformed::<T>)?;
+    Ok((value, &body[used..]))
+}
+
+/// As [`decode_front`], read into something else than was written, which may borrow from the bytes.
+pub fn decode_front_as<'b, W: Versioned, T: BorrowDecode<'b, ()>>(
+    bytes: &'b [u8],
+) -> Result<(T, &'b [u8]), CodecError> {
+    let body = body::<W>(bytes)?;
+    let (value, used) = bincode::borrow_decode_from_slice(body, config()).map_err(malformed::<W>)?;
+    Ok((value, &body[used..]))
+}
+
+/// What follows the version byte.
+fn body<T: Versioned>(bytes: &[u8]) -> Result<&[u8], CodecError> {
     let what = T::WHAT;
     let (&found, body) = bytes.split_first().ok_or(CodecError::Empty { what })?;
     if found != T::VERSION {
@@ -100,9 +118,11 @@ pub fn decode_front<T: Versioned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError
     if body.len() > ENCODED_BYTES_MAX {
         return Err(CodecError::TooLong { what });
     }
-    let (value, used) = bincode::decode_from_slice(body, config())
-        .map_err(|cause| CodecError::Malformed { what, cause: cause.to_string() })?;
-    Ok((value, &body[used..]))
+    Ok(body)
+}
+
+fn malformed<T: Versioned>(cause: DecodeError) -> CodecError {
+    CodecError::Malformed { what: T::WHAT, cause: cause.to_string() }
 }
 
 /// Something computed from what stands beside it when first asked for. It is no part of the value: it is not encoded,

@@ -105,6 +105,18 @@ impl Engine {
         Ok(committed)
     }
 
+    /// Adds what an app wants to a collection's schema; where it is all there, nothing changes.
+    pub fn ensure_schema(
+        &mut self,
+        collection: &Collection,
+        wants: &Schema,
+        now: Now,
+    ) -> Result<Committed, StoreError> {
+        let committed = self.store.ensure_schema(collection, wants, now.wall)?;
+        self.tell_changed(&committed.changed);
+        Ok(committed)
+    }
+
     /// A collection's schema; the default one where none was set.
     pub fn schema(&self, collection: &Collection) -> Arc<Schema> {
         self.store.schema(collection)

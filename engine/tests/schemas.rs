@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use comptoir_engine::disk::sim::SimDisk;
-use comptoir_engine::record::json;
+use comptoir_engine::record::{json, schema};
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::Style;
 use comptoir_engine::{
@@ -152,6 +152,24 @@ fn what_a_newer_release_says_about_a_field_is_kept_and_has_no_effect() {
     let kept = json::object(&older.get(&record).unwrap().unwrap().fields).to_string();
     let wanted = r#"{"fields":{"name":{"default":"x","locale":"fr","type":"string"}},"indexes":{},"views":{"a":"b"}}"#;
     assert_eq!(kept, wanted);
+}
+
+#[test]
+fn an_app_that_ensures_its_schema_leaves_what_a_newer_release_says() {
+    let mut store = store(1);
+    let record = RecordId::new("_schemas", "products").unwrap();
+    let says = r#"{"fields":{"hue":{"type":"colour"},"name":{"locale":"fr","type":"string"},"size":{"rule":"median","type":"int"}},
+        "indexes":{"near":"near(place)"},"views":{"a":"b"}}"#;
+    store.commit_local(&[(record.clone(), set(says))], NOW).unwrap();
+    let wants = r#"{"fields":{"hue":{"type":"string"},"name":{"type":"string","default":"x"},"price":{"type":"int"},
+        "size":{"type":"int","rule":"max"}},"indexes":{"near":"name"}}"#;
+    let wants = schema::check(&json::parse(wants).unwrap()).unwrap();
+    for _ in 0..2 {
+        store.ensure_schema(&products(), &wants, NOW).unwrap();
+        let kept = json::object(&store.get(&record).unwrap().unwrap().fields).to_string();
+        let wanted = r#"{"fields":{"hue":{"type":"colour"},"name":{"default":"x","locale":"fr","type":"string"},"price":{"type":"int"},"size":{"rule":"median","type":"int"}},"indexes":{"near":"near(place)"},"views":{"a":"b"}}"#;
+        assert_eq!(kept, wanted);
+    }
 }
 
 fn required() -> StoreError {

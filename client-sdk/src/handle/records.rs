@@ -15,6 +15,16 @@ pub struct RecordPage<R> {
 }
 
 impl Comptoir {
+    /// Adds what a struct says of its records to their collection's schema, for every device; where it is all there already,
+    /// nothing changes. One call when the app starts, in every version of it: nothing that another version or a person
+    /// said is taken away, so versions that share a workspace do not undo each other's schema (see `docs/schemas.md`).
+    /// Durable when it returns. Errors: a field of another type, a required one without default, or states in
+    /// another order, where there are records.
+    pub async fn ensure_schema<R: Record>(&self) -> Result<Committed, Error> {
+        let (collection, wants) = (Collection::new(R::COLLECTION)?, R::schema());
+        self.with(move |engine, now| engine.ensure_schema(&collection, &wants, now)).await
+    }
+
     /// Saves a struct as its record. In a record that is there already, only what differs is set, a field that is `None`
     /// is removed, and counters are left alone: a struct loaded an hour ago must not undo the sales since. Counters change
     /// by [`Comptoir::increment`] and [`Comptoir::update`]. Durable when it returns.

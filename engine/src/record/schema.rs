@@ -13,9 +13,11 @@
 
 mod check;
 mod fit;
+mod join;
 
 pub use check::{SchemaError, check, evolve, written};
 pub(super) use fit::name;
+pub use join::grown;
 
 use super::rule::Rule;
 use super::view::{Fields, Value};

@@ -3,9 +3,10 @@
 //!
 //! Stored form: a flat list of tokens in document order, so that decoding never recurses.
 
-use crate::codec::{Decode, Encode, Versioned};
+use crate::codec::{BorrowDecode, BorrowDecoder, Decode, DecodeError, Encode, Versioned};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 /// The deepest nesting of lists and maps.
 pub const DEPTH_MAX: usize = 32;
@@ -56,20 +57,20 @@ pub struct View {
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
-enum Token {
+enum Token<T = String, B = Vec<u8>> {
     Null,
     Bool(bool),
     Int(i64),
     Uint(u64),
     Float { bits: u64 },
-    String(String),
-    Bytes(Vec<u8>),
+    String(T),
+    Bytes(B),
     Timestamp { unix_ms: i64 },
     List { items: u32 },
     Map { fields: u32 },
     Counter(i64),
-    Text(String),
-    Name(String),
+    Text(T),
+    Name(T),
 }
 
 /// A view as it is stored.
@@ -101,10 +102,58 @@ impl StoredView {
     /// The view; `None` when the tokens do not form one.
     pub fn view(self) -> Option<View> {
         let mut tokens = self.tokens.into_iter();
-        let Some(Token::Map { fields }) = tokens.next() else { return None };
-        let fields = read_map(fields, &mut tokens, 0)?;
-        tokens.next().is_none().then_some(View { fields, deleted: self.deleted })
+        let fields = read_whole(&mut tokens)?;
+        Some(View { fields, deleted: self.deleted })
     }
+}
+
+/// A stored view that is only read: its fields come straight from the bytes. `None` when the tokens do not form one.
+#[derive(Debug)]
+pub struct ReadView(pub Option<View>);
+
+impl<'b, C> BorrowDecode<'b, C> for ReadView {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let deleted = bool::decode(decoder)?;
+        let left = u64::decode(decoder)?;
+        let mut tokens = Tokens { decoder, left, fault: None, bytes: PhantomData };
+        let fields = read_whole(&mut tokens);
+        // What follows the view begins behind its last token.
+        tokens.by_ref().for_each(drop);
+        match tokens.fault {
+            Some(fault) => Err(fault),
+            None => Ok(Self(fields.map(|fields| View { fields, deleted }))),
+        }
+    }
+}
+
+/// Tokens read one by one; ends early at a fault.
+struct Tokens<'d, 'b, D> {
+    decoder: &'d mut D,
+    left: u64,
+    fault: Option<DecodeError>,
+    bytes: PhantomData<&'b [u8]>,
+}
+
+impl<'b, D: BorrowDecoder<'b>> Iterator for Tokens<'_, 'b, D> {
+    type Item = Token<&'b str, &'b [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        match Token::borrow_decode(self.decoder) {
+            Ok(token) => Some(token),
+            Err(fault) => {
+                (self.left, self.fault) = (0, Some(fault));
+                None
+            }
+        }
+    }
+}
+
+/// The fields that all tokens together form.
+fn read_whole<T: Into<String>, B: Into<Vec<u8>>>(tokens: &mut impl Iterator<Item = Token<T, B>>) -> Option<Fields> {
+    let Some(Token::Map { fields }) = tokens.next() else { return None };
+    let fields = read_map(fields, tokens, 0)?;
+    tokens.next().is_none().then_some(fields)
 }
 
 fn write_map(fields: &Fields, out: &mut Vec<Token>) {
@@ -135,16 +184,23 @@ fn write(value: &Value, out: &mut Vec<Token>) {
     });
 }
 
-fn read_map(count: u32, tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Option<Fields> {
-    let mut fields = Fields::new();
-    for _ in 0..count {
+fn read_map<T: Into<String>, B: Into<Vec<u8>>>(
+    count: u32,
+    tokens: &mut impl Iterator<Item = Token<T, B>>,
+    depth: usize,
+) -> Option<Fields> {
+    let field = |_| {
         let Some(Token::Name(name)) = tokens.next() else { return None };
-        fields.insert(name, read(tokens, depth)?);
-    }
-    Some(fields)
+        Some((name.into(), read(tokens, depth)?))
+    };
+    // Collected, because in order they need not be searched for their places.
+    (0..count).map(field).collect()
 }
 
-fn read(tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Option<Value> {
+fn read<T: Into<String>, B: Into<Vec<u8>>>(
+    tokens: &mut impl Iterator<Item = Token<T, B>>,
+    depth: usize,
+) -> Option<Value> {
     if depth > DEPTH_MAX {
         return None;
     }
@@ -154,11 +210,11 @@ fn read(tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Option<Value>
         Token::Int(value) => Value::Int(value),
         Token::Uint(value) => Value::Uint(value),
         Token::Float { bits } => Value::Float(f64::from_bits(bits)),
-        Token::String(value) => Value::String(value),
-        Token::Bytes(value) => Value::Bytes(value),
+        Token::String(value) => Value::String(value.into()),
+        Token::Bytes(value) => Value::Bytes(value.into()),
         Token::Timestamp { unix_ms } => Value::Timestamp(Timestamp { unix_ms }),
         Token::Counter(value) => Value::Counter(value),
-        Token::Text(value) => Value::Text(value),
+        Token::Text(value) => Value::Text(value.into()),
         Token::Map { fields } => Value::Map(read_map(fields, tokens, depth + 1)?),
         Token::List { items } => Value::List((0..items).map(|_| read(tokens, depth + 1)).collect::<Option<_>>()?),
         Token::Name(_) => return None,

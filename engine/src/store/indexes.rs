@@ -3,6 +3,10 @@
 //!
 //! An index is begun when a schema asks for it, takes in every write from then on, and is filled with the records that
 //! were there before piece by piece; a query uses it when it is complete. Deleted records are in none.
+//!
+//! Beside the indexes that a schema asks for lies one of no fields: in it are the views themselves, by key. A query that
+//! has found its records reads them there, and not from the records' rows, most of which is history. A long view is not
+//! copied; its row is empty.
 
 mod build;
 pub(super) mod postings;
@@ -16,10 +20,14 @@ use crate::query::plan::Shape;
 use crate::query::words;
 use crate::record::View;
 use crate::record::schema::Index;
+use crate::record::view::StoredView;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most indexes of a store, those that are being dropped included.
 const INDEXES_MAX: usize = 1024;
+
+/// The longest view that is copied, in bytes; with it a row is never cut into parts.
+const COPY_BYTES_MAX: usize = 2048;
 
 /// One index.
 #[derive(Debug, Clone)]
@@ -39,6 +47,11 @@ impl Kept {
 
     fn is_kept(&self, collection: &Collection) -> bool {
         self.row.state != IndexState::Dropping && self.row.collection == collection.as_str()
+    }
+
+    /// Whether it holds the views themselves.
+    fn is_of_views(&self) -> bool {
+        !self.row.words && self.row.fields.is_empty()
     }
 
     /// Whether it holds every record of its collection.
@@ -64,7 +77,11 @@ impl Store {
         let mut missing: BTreeSet<(&str, &[String], bool)> = BTreeSet::new();
         for (collection, schema) in &self.schemas {
             let good = schema.indexes.values().filter(|index| Shape::of(index).is_some());
+            let before = missing.len();
             missing.extend(good.map(|index| (collection.as_str(), index.fields.as_slice(), index.words)));
+            if missing.len() > before {
+                missing.insert((collection.as_str(), &[], false));
+            }
         }
         let mut changed = Indexes::new();
         for (number, kept) in self.indexes.iter().filter(|(_, kept)| kept.row.state != IndexState::Dropping) {
@@ -116,6 +133,13 @@ impl Store {
                 for word in new.difference(&old) {
                     postings::insert(tx, *number, word, &[record.key.as_str()])?;
                 }
+            } else if kept.is_of_views() {
+                let key = || value_key(*number, kept, record, &View::default());
+                match after {
+                    Some(view) if before != Some(view) => tx.put_short(key(), &copied(view)?),
+                    None if before.is_some() => tx.remove_short(key()),
+                    _ => {}
+                }
             } else {
                 let row = |view: &View| value_key(*number, kept, record, view);
                 let (old, new) = (before.map(row), after.map(row));
@@ -130,9 +154,23 @@ impl Store {
 
     /// The indexes of a collection that queries may use, with their numbers.
     pub(super) fn complete_indexes(&self, collection: &Collection) -> Vec<(u32, &Shape)> {
-        let complete = self.indexes.iter().filter(|(_, kept)| kept.is_kept(collection) && kept.is_complete());
+        let good = |kept: &Kept| kept.is_kept(collection) && kept.is_complete() && !kept.is_of_views();
+        let complete = self.indexes.iter().filter(|(_, kept)| good(kept));
         complete.map(|(number, kept)| (*number, &kept.shape)).collect()
     }
+
+    /// What the keys of the copies of a collection's views begin with, where there are copies of all.
+    pub(super) fn copies(&self, collection: &Collection) -> Option<Vec<u8>> {
+        let good = |kept: &Kept| kept.is_of_views() && kept.is_complete() && kept.is_kept(collection);
+        let (number, _) = self.indexes.iter().find(|(_, kept)| good(kept))?;
+        Some(keys::values(*number))
+    }
+}
+
+/// A view's copy: as it is stored, or empty where it is long.
+fn copied(view: &View) -> Result<Vec<u8>, StoreError> {
+    let bytes = codec::encode(&StoredView::from(view))?;
+    Ok(if bytes.len() <= COPY_BYTES_MAX { bytes } else { Vec::new() })
 }
 
 /// A record's key in an index of values.

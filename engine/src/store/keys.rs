@@ -9,7 +9,7 @@
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
 //! | `s` collection `0` key | a record's snapshot, when it is large |
 //! | `id` index | an index: its collection, fields and state |
-//! | `ir` index, values, key | a record in an index of values |
+//! | `ir` index, values, key | a record in an index of values; in one of no fields, its view |
 //! | `iw` index, word `0` first | records that have a word, from the key `first` on |
 //! | `o` number | one transaction that the relay has not acknowledged |
 //! | `n` series | a number series of this device |

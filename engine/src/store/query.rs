@@ -85,7 +85,8 @@ impl Store {
 
     /// How [`Store::query`] answers, found by doing it.
     pub fn explain(&self, collection: &Collection, query: &Query) -> Result<Explanation, StoreError> {
-        Ok(self.answer(collection, query)?.1)
+        let (page, reader) = self.answer(collection, query)?;
+        Ok(self.explanation(collection, &reader, page.records.len() as u64))
     }
 
     /// Counts the records that a query asks for, whatever its order and page.
@@ -102,7 +103,7 @@ impl Store {
         Ok(counting.finish())
     }
 
-    fn answer(&self, collection: &Collection, query: &Query) -> Result<(Page, Explanation), StoreError> {
+    fn answer(&self, collection: &Collection, query: &Query) -> Result<(Page, Reader<'_>), StoreError> {
         query.check()?;
         let records_max = query.limit.unwrap_or(PAGE_RECORDS_MAX);
         let after = query.after.as_ref().map(|cursor| cursor.position(query, collection)).transpose()?;
@@ -112,8 +113,7 @@ impl Store {
         self.fill_page(&mut reader, &mut filling)?;
         let last = filling.page.records.last().filter(|_| filling.is_full());
         filling.page.next = last.map(|(key, view)| PageCursor::new(query, collection, &query.position(key, view)));
-        let explanation = self.explanation(collection, &reader, filling.page.records.len() as u64);
-        Ok((filling.page, explanation))
+        Ok((filling.page, reader))
     }
 
     /// Rows that come in order are answered as they come; those that only come in groups are sorted group by group, of

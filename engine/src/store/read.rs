@@ -7,15 +7,39 @@ use crate::digest::Digest;
 use crate::disk::txn;
 use crate::id::{Collection, DocumentId, Key, RecordId};
 use crate::record::View;
-use crate::record::view::StoredView;
+use crate::record::view::{ReadView, StoredView};
 
 /// Rows read at a time.
 const ROWS_MAX: usize = 512;
 
+/// What the keys of one collection's views begin with.
+pub(super) struct ViewsAt {
+    /// Copies apart from history, of all records that are not deleted; empty ones of long views.
+    copies: Option<Vec<u8>>,
+    /// The records' rows.
+    pub(super) records: Vec<u8>,
+}
+
 impl Store {
     /// A record's view, deleted ones too; `None` when there never was one.
     pub fn get(&self, record: &RecordId) -> Result<Option<View>, StoreError> {
-        txn::read(&*self.disk, &keys::record(record))?.map(|bytes| view(&bytes)).transpose()
+        Ok(self.view_at(&self.views_at(&record.collection), &record.key)?.map(|(view, _)| view))
+    }
+
+    /// Where a collection's views are.
+    pub(super) fn views_at(&self, collection: &Collection) -> ViewsAt {
+        ViewsAt { copies: self.copies(collection), records: keys::records(collection).0 }
+    }
+
+    /// A record's view, and its length as it is stored.
+    pub(super) fn view_at(&self, views: &ViewsAt, key: &Key) -> Result<Option<(View, usize)>, StoreError> {
+        let read = |prefix: &[u8]| txn::read(&*self.disk, &[prefix, key.as_str().as_bytes()].concat());
+        let copy = views.copies.as_deref().map(read).transpose()?.flatten();
+        let row = match copy.filter(|copy| !copy.is_empty()) {
+            Some(copy) => Some(copy),
+            None => read(&views.records)?,
+        };
+        row.map(|row| Ok((view(&row)?, row.len()))).transpose()
     }
 
     /// At most `records_max` records of a collection in order of key, those after `after`, deleted ones too.
@@ -59,6 +83,6 @@ impl Store {
 }
 
 pub(super) fn view(bytes: &[u8]) -> Result<View, StoreError> {
-    let (stored, _) = codec::decode_front::<StoredView>(bytes)?;
-    stored.view().ok_or_else(|| StoreError::Damaged { what: "a stored view".to_owned() })
+    let (ReadView(view), _) = codec::decode_front_as::<StoredView, ReadView>(bytes)?;
+    view.ok_or_else(|| StoreError::Damaged { what: "a stored view".to_owned() })
 }

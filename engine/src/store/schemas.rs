@@ -3,7 +3,7 @@
 use super::{Committed, Store, StoreError};
 use crate::id::{Collection, Key, NameError, RecordId};
 use crate::record::schema::{self, SCHEMAS, Schema};
-use crate::record::{FieldEdit, Fields, SchemaError, Shape};
+use crate::record::{FieldEdit, Fields, SchemaError, Shape, View};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -25,17 +25,57 @@ impl Store {
         given: &Fields,
         now: Timestamp,
     ) -> Result<Committed, StoreError> {
-        let record = RecordId { collection: Collection::new(SCHEMAS)?, key: Key::new(collection.as_str())? };
-        if collection.is_reserved() {
-            return Err(StoreError::Reserved { record });
-        }
+        let record = schema_record(collection)?;
         let refuse = |error: SchemaError| StoreError::Schema { collection: collection.clone(), error };
         let next = schema::check(given).map_err(refuse)?;
-        if self.collections.get(collection).is_some_and(|row| row.live + row.deleted > 0) {
-            schema::evolve(&self.schema(collection), &next).map_err(refuse)?;
-        }
+        self.check_next(collection, &next).map_err(refuse)?;
         let held = self.get(&record)?.unwrap_or_default();
-        let mut edits = vec![(record.clone(), FieldEdit::Set(schema::written(&held.fields, given)))];
+        let fields = schema::written(&held.fields, given);
+        self.write_schema(record, held, fields, now)
+    }
+
+    /// Adds what an app wants of a collection's schema to what is in force, as [`Schema::joined`] says, so that every
+    /// version of the app can do so whenever it starts: what another one or a person said stays. Where it is all there
+    /// already, nothing changes. Refuses what [`Store::set_schema`] refuses.
+    pub fn ensure_schema(
+        &mut self,
+        collection: &Collection,
+        wants: &Schema,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
+        let record = schema_record(collection)?;
+        let refuse = |error: SchemaError| StoreError::Schema { collection: collection.clone(), error };
+        let in_force = self.schema(collection);
+        let next = in_force.joined(wants);
+        if next == *in_force {
+            return Ok(Committed::default());
+        }
+        self.check_next(collection, &next).map_err(refuse)?;
+        schema::check(&next.fields()).map_err(refuse)?;
+        let held = self.get(&record)?.unwrap_or_default();
+        let fields = match held.deleted {
+            true => schema::written(&held.fields, &next.fields()),
+            false => schema::grown(&held.fields, &in_force, &next),
+        };
+        self.write_schema(record, held, fields, now)
+    }
+
+    /// Refuses what an older app could not go on under, where there are records.
+    fn check_next(&self, collection: &Collection, next: &Schema) -> Result<(), SchemaError> {
+        match self.collections.get(collection).is_some_and(|row| row.live + row.deleted > 0) {
+            true => schema::evolve(&self.schema(collection), next),
+            false => Ok(()),
+        }
+    }
+
+    fn write_schema(
+        &mut self,
+        record: RecordId,
+        held: View,
+        fields: Fields,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
+        let mut edits = vec![(record.clone(), FieldEdit::Set(fields))];
         if held.deleted {
             edits.insert(0, (record.clone(), FieldEdit::Restore));
         }
@@ -92,4 +132,10 @@ impl Store {
         self.shapes.insert(collection.clone(), Shape::from(&schema));
         self.schemas.insert(collection, Arc::new(schema));
     }
+}
+
+/// The record that holds a collection's schema; Comptoir's own collections have none.
+fn schema_record(collection: &Collection) -> Result<RecordId, StoreError> {
+    let record = RecordId { collection: Collection::new(SCHEMAS)?, key: Key::new(collection.as_str())? };
+    if collection.is_reserved() { Err(StoreError::Reserved { record }) } else { Ok(record) }
 }

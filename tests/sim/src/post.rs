@@ -184,7 +184,7 @@ impl Post {
 
     /// The marks of the log, and its digest.
     pub(crate) fn sheets(&self) -> (&Sheets, Digest) {
-        (&self.follower.sheets, self.heads.last().map(|head| head.digest).unwrap_or_default())
+        (&self.follower.sheets, self.follower.store.digest())
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const TYPES: &str = "type: any|bool|int|float|string|bytes|timestamp|list|map|counter|text";
 const RULES: &str = "rule: last|first|max|min|counter|set|text|forward(a<b<c)";
 const PROPERTIES: &str = "type, required, default, rule";
-const SAYS: [&str; 4] = ["type", "required", "default", "rule"];
+pub(super) const SAYS: [&str; 4] = ["type", "required", "default", "rule"];
 const PARTS: [&str; 2] = ["fields", "indexes"];
 const INDEX: &str = "\"FIELD, FIELD\" or \"words(FIELD, FIELD)\"";
 
@@ -113,7 +113,7 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
 
-fn map(record: &Fields, name: &str) -> Fields {
+pub(super) fn map(record: &Fields, name: &str) -> Fields {
     match record.get(name) {
         Some(Value::Map(map)) => map.clone(),
         _ => Fields::new(),

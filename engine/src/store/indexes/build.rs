@@ -1,11 +1,10 @@
 //! Filling new indexes with the records that are there, and clearing dropped ones: one atomic, flushed commit a piece, so
 //! that both go on where they were after a crash. Must not know when they are called.
 
-use super::{Kept, postings, value_key};
+use super::{Kept, copied, postings, value_key};
 use crate::disk::txn::{self, Txn};
 use crate::id::{Collection, Key, RecordId};
 use crate::query::words;
-use crate::record::View;
 use crate::store::rows::{IndexRow, IndexState};
 use crate::store::{Store, StoreError, keys, put_row};
 use std::collections::BTreeMap;
@@ -56,11 +55,11 @@ impl Store {
                 postings::insert(&mut tx, number, &word, &records)?;
             }
         } else {
-            let row = |(key, view): &(Key, View)| {
+            for (key, view) in live {
                 let record = RecordId { collection: collection.clone(), key: key.clone() };
-                value_key(number, kept, &record, view)
-            };
-            live.map(row).for_each(|key| tx.put_short(key, &[]));
+                let copy = if kept.is_of_views() { copied(view)? } else { Vec::new() };
+                tx.put_short(value_key(number, kept, &record, view), &copy);
+            }
         }
         let row = IndexRow { state, ..kept.row.clone() };
         put_row(&mut tx, keys::index(number), &row)?;

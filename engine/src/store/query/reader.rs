@@ -2,14 +2,13 @@
 
 use super::rows::Rows;
 use super::words::Matching;
-use crate::disk::txn;
-use crate::id::{Collection, Key, RecordId};
+use crate::id::{Collection, Key};
 use crate::query::cursor::Position;
 use crate::query::plan::{self, Access, Known, Plan, Shape};
 use crate::query::ranges::Range;
 use crate::query::{Field, Query, order};
 use crate::record::View;
-use crate::store::read::view;
+use crate::store::read::{ViewsAt, view};
 use crate::store::{Store, StoreError, keys};
 
 /// A record that was asked for.
@@ -52,7 +51,7 @@ struct Chosen {
 /// A reader of one query's records.
 pub(super) struct Reader<'s> {
     store: &'s Store,
-    collection: Collection,
+    views: ViewsAt,
     /// Bound.
     pub(super) query: Query,
     pub(super) plan: Plan,
@@ -73,10 +72,13 @@ impl<'s> Reader<'s> {
         let (numbers, shapes) = indexes.map(|(number, shape)| (number, shape.clone())).unzip();
         let usable = Usable { numbers, shapes };
         let mut rows_read = 0;
-        let Chosen { plan, source, exact } = choose(store, collection, &query, &usable, &mut rows_read)?;
+        let Chosen { plan, mut source, exact } = choose(store, collection, &query, &usable, &mut rows_read)?;
+        if let (true, Source::Values { rows, .. }, Some(limit)) = (exact && plan.ordered, &mut source, query.limit) {
+            rows.expect(limit);
+        }
         Ok(Self {
             store,
-            collection: collection.clone(),
+            views: store.views_at(collection),
             wants_views: query.order.iter().any(|order| order.field != Field::Key),
             query,
             plan,
@@ -104,9 +106,8 @@ impl<'s> Reader<'s> {
         let key = position.key().as_str().as_bytes();
         match &mut self.source {
             Source::Records(rows) if self.plan.ordered => {
-                let (prefix, _) = keys::records(&self.collection);
                 let end: &[u8] = if self.plan.backward { &[] } else { &[0] };
-                rows.skip(&[prefix.as_slice(), key, end].concat());
+                rows.skip(&[self.views.records.as_slice(), key, end].concat());
             }
             Source::Values { rows, .. } if !self.plan.group.is_empty() => {
                 let Access::Values(at, _) = self.plan.access else { return };
@@ -170,9 +171,7 @@ impl<'s> Reader<'s> {
     /// A record's view, and its length as it is stored.
     pub(super) fn fetch(&mut self, key: &Key) -> Result<Option<(View, usize)>, StoreError> {
         self.records_read += 1;
-        let record = RecordId { collection: self.collection.clone(), key: key.clone() };
-        let row = txn::read(&*self.store.disk, &keys::record(&record))?;
-        row.map(|row| Ok((view(&row)?, row.len()))).transpose()
+        self.store.view_at(&self.views, key)
     }
 
     /// The next record the plan leads to.

@@ -4,7 +4,7 @@ use crate::disk::txn;
 use crate::disk::{Disk, DiskError, Row};
 use std::collections::VecDeque;
 
-/// Rows read at a time, at first and at most.
+/// Rows read at a time, at first where nothing is known, and at most.
 const ROWS_FIRST: usize = 64;
 const ROWS_MAX: usize = 256;
 
@@ -45,6 +45,11 @@ impl Rows {
             counted += txn::scan(disk, from, until, rows_max - counted)?.len();
         }
         Ok(counted)
+    }
+
+    /// Expects that so many rows will do.
+    pub(super) fn expect(&mut self, rows: usize) {
+        self.rows_next = rows.clamp(1, ROWS_MAX);
     }
 
     /// The next row.
