@@ -54,7 +54,7 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20 }
+        Self { cache_bytes: 48 << 20 }
     }
 }
 
