@@ -19,22 +19,40 @@ pub const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
 /// The binary of this name, never a stale one.
 pub fn binary(name: &str) -> PathBuf {
     static BUILD: Once = Once::new();
-    let test = std::env::current_exe().expect("the test has a path");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("a test lies in target/<profile>/deps");
-    BUILD.call_once(|| {
-        if std::env::var_os(BUILT).is_none() {
-            build(profile.file_name().and_then(OsStr::to_str).unwrap_or("debug"));
-        }
-    });
-    let path = profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} is not there: build it with `cargo build --bins`", path.display());
+    BUILD.call_once(|| build(&["-p", "comptoir", "-p", "comptoir-relay", "--bins"]));
+    built(&format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The library that stands between a process and its files, see `tests/powercut`; never a stale one.
+pub fn shim() -> PathBuf {
+    static BUILD: Once = Once::new();
+    BUILD.call_once(|| build(&["-p", "comptoir-shim"]));
+    built("libcomptoir_shim.so")
+}
+
+/// The folder that cargo builds this profile into: `target/<profile>`.
+fn profile() -> PathBuf {
+    let program = std::env::current_exe().expect("the program has a path");
+    let folder = program.parent().expect("a folder");
+    // A test lies in `deps` inside it.
+    if folder.ends_with("deps") { folder.parent().expect("a folder").to_owned() } else { folder.to_owned() }
+}
+
+fn built(name: &str) -> PathBuf {
+    let path = profile().join(name);
+    assert!(path.is_file(), "{} is not there: build the workspace with `cargo build --workspace`", path.display());
     path
 }
 
-fn build(profile: &str) {
+fn build(what: &[&str]) {
+    if std::env::var_os(BUILT).is_some() {
+        return;
+    }
+    let profile = profile();
+    let profile = profile.file_name().and_then(OsStr::to_str).unwrap_or("debug");
     let profile = if profile == "debug" { "dev" } else { profile };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "comptoir", "-p", "comptoir-relay", "--bins", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--profile", profile]).args(what);
     cargo.current_dir(crate::source::root());
     let built = cargo.status().expect("cargo runs");
     assert!(built.success(), "the binaries do not build");

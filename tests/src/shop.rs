@@ -31,6 +31,11 @@ pub fn records(name: &str) -> impl Iterator<Item = Value> {
 
 /// A store's baskets of the year, in order of time.
 pub fn baskets(store: &str) -> Vec<Basket> {
+    first_baskets(store, usize::MAX)
+}
+
+/// The first so many of them.
+pub fn first_baskets(store: &str, count: usize) -> Vec<Basket> {
     let basket = |fields: Value| {
         let id = fields["id"].as_str().expect("a basket's id").to_owned();
         let line = |line: &Value| {
@@ -40,5 +45,5 @@ pub fn baskets(store: &str) -> Vec<Basket> {
         let lines = fields["lines"].as_array().expect("lines").iter().map(line).collect();
         Basket { id, fields, lines }
     };
-    records(&format!("sales-store-{store}.ndjson.zst")).map(basket).collect()
+    records(&format!("sales-store-{store}.ndjson.zst")).take(count).map(basket).collect()
 }

@@ -1,0 +1,124 @@
+//! A device: the process that sells on it, and its store opened again. Must not know what happened to its files.
+
+use crate::process::Watched;
+use crate::sales::Sales;
+use crate::tape::Step;
+use comptoir::Comptoir;
+use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::{Engine, StoreError, Timestamp};
+use comptoir_tests::wait;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Sells baskets in `from..until`, one after another, and says of each that it was saved, or why not. The process that is
+/// watched runs this. A sale that failed is not tried again: whether it was kept is not known.
+pub fn sell(store: &Path, from: usize, until: usize) -> ExitCode {
+    let sales = Sales::first(until);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let say = |line: String| {
+        // One call a line, so that it stands on the tape where it was said.
+        std::io::stdout()
+            .write_all(line.as_bytes())
+            .and_then(|()| std::io::stdout().flush())
+            .expect("somebody listens");
+    };
+    runtime.block_on(async {
+        let shop = match Comptoir::open(store).await {
+            Ok(shop) => shop,
+            Err(error) => {
+                say(format!("refused {} {error}\n", error.code()));
+                return ExitCode::FAILURE;
+            }
+        };
+        for number in from..until {
+            say(format!("tries {number}\n"));
+            match shop.commit(sales.edits(number)).await {
+                Ok(_) => say(format!("saved {number}\n")),
+                Err(error) => {
+                    say(format!("failed {} {error}\n", error.code()));
+                    // The store is opened again a little later.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        match shop.shut_down().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// What a process has said through some step.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Sales that were reported saved.
+    pub saved: BTreeSet<usize>,
+    /// Sales that were begun.
+    pub tried: BTreeSet<usize>,
+    /// Errors that were reported, as their codes.
+    pub errors: Vec<String>,
+}
+
+impl Told {
+    /// Takes in what was said.
+    pub fn hear(&mut self, step: &Step) {
+        let Step::Said { fd: 1, bytes } = step else { return };
+        self.hear_lines(&String::from_utf8_lossy(bytes));
+    }
+
+    /// As [`Told::hear`], lines of text.
+    pub fn hear_lines(&mut self, text: &str) {
+        for line in text.lines() {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let number = || rest.parse().expect("a number");
+            match word {
+                "saved" => _ = self.saved.insert(number()),
+                "tries" => _ = self.tried.insert(number()),
+                "failed" | "refused" => self.errors.push(rest.to_owned()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Records a device: a store is made, sales are made by a process that ends well, by one that is killed, and by others.
+pub fn record(watched: &Watched, sales: usize) {
+    let store = watched.root.to_str().expect("a path");
+    let init = ["--store", store, "init", "--workspace", "supermarket", "--device-name", "till"];
+    watched.start("comptoir", &init).wait(Duration::from_secs(60)).success();
+    let part = sales / 3;
+    for (turn, from) in [0, part, 2 * part].into_iter().enumerate() {
+        let until = if turn == 2 { sales } else { from + part };
+        let mut process = watched.start("powercut", &["sell", store, &from.to_string(), &until.to_string()]);
+        if turn == 1 {
+            // Killed at two thirds; what was not sold is never sold.
+            let last = format!("saved {}", from + 2 * part / 3);
+            wait::until("a sale in the middle", || (process.line() == last).then_some(()));
+            process.kill();
+        } else {
+            assert!(process.is_alive() || turn < 3);
+            process.wait(Duration::from_secs(120)).success();
+        }
+    }
+}
+
+/// Opens a store as the app does.
+pub fn open(store: &Path) -> Result<Engine, StoreError> {
+    let mut rng = StdRng::from_rng(&mut rand::rng());
+    if !store.join("format").exists() {
+        return Err(StoreError::NotInitialised);
+    }
+    let disk = SledDisk::open(store, &SledOptions::default())?;
+    let identity = disk.identity();
+    Engine::open(Box::new(disk), &identity, &mut rng)
+}
+
+/// The time of edits made after a power cut.
+pub fn now() -> comptoir_engine::Now {
+    comptoir_engine::Now { wall: Timestamp { unix_ms: 1_700_000_000_000 }, monotonic_ms: 0 }
+}

@@ -1,0 +1,70 @@
+//! `powercut`: replays power cuts, lets calls fail and spoils files. Must not know how.
+
+use clap::{Parser, Subcommand};
+use comptoir_powercut::cuts::{self, Report, Side};
+use comptoir_powercut::device;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[derive(Parser)]
+#[command(name = "powercut")]
+struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// How many states to look at, devices and relays together.
+    #[arg(long, default_value_t = 300)]
+    states: usize,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Sells baskets on a store; the process that is watched.
+    #[command(hide = true)]
+    Sell { store: PathBuf, from: usize, until: usize },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.part {
+        Some(Part::Sell { store, from, until }) => device::sell(&store, from, until),
+        None => power_cuts(&args),
+    }
+}
+
+fn power_cuts(args: &Args) -> ExitCode {
+    let begun = Instant::now();
+    let device = cuts::campaign(Side::Device, args.states.div_ceil(2), args.seed);
+    let relay = cuts::campaign(Side::Relay, args.states / 2, args.seed);
+    let failures = [device.failures.as_slice(), relay.failures.as_slice()].concat();
+    if args.json {
+        let side = |report: &Report| {
+            json!({"states": report.states, "uncertain": report.uncertain, "by_loss": report.by_loss,
+                "acked_lost": report.lost, "wrong": report.wrong})
+        };
+        let took_s = begun.elapsed().as_secs_f64();
+        println!(
+            "{}",
+            json!({"states": device.states + relay.states, "acked_lost": device.lost + relay.lost,
+                "wrong": device.wrong + relay.wrong, "device": side(&device), "relay": side(&relay),
+                "failures": failures, "took_s": took_s})
+        );
+    } else {
+        for (name, report) in [("device", &device), ("relay", &relay)] {
+            println!(
+                "{name}: {} states after a power cut, {} with something unsynced, {} with a loss, {} wrong otherwise",
+                report.states, report.uncertain, report.lost, report.wrong
+            );
+            report.by_loss.iter().for_each(|(loss, count)| println!("  lost {loss:<11} {count}"));
+        }
+        failures.iter().for_each(|failure| eprintln!("{failure}"));
+    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
