@@ -142,6 +142,12 @@ impl Running {
         self.end();
     }
 
+    /// As [`Running::kill`]; all the lines it printed that were not asked for yet.
+    pub fn kill_and_hear(mut self) -> Vec<String> {
+        self.end();
+        self.lines.iter().collect()
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub fn terminate(self) -> Outcome {
         let pid = self.child.id().to_string();

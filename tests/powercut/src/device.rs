@@ -1,9 +1,9 @@
 //! A device: the process that sells on it, and its store opened again. Must not know what happened to its files.
 
 use crate::process::Watched;
-use crate::sales::Sales;
+use crate::sales::{SHOP, Sales};
 use crate::tape::Step;
-use comptoir::Comptoir;
+use comptoir::{Comptoir, Mode, State, Status};
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::{Engine, StoreError, Timestamp};
 use comptoir_tests::wait;
@@ -11,46 +11,77 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Sells baskets in `from..until`, one after another, and says of each that it was saved, or why not. The process that is
-/// watched runs this. A sale that failed is not tried again: whether it was kept is not known.
-pub fn sell(store: &Path, from: usize, until: usize) -> ExitCode {
-    let sales = Sales::first(until);
+/// What the process that is watched does.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Selling {
+    /// The store's folder.
+    store: PathBuf,
+    /// The first basket's place.
+    from: usize,
+    /// The place behind the last one.
+    until: usize,
+    /// Whose baskets.
+    #[arg(long, default_value = SHOP)]
+    shop: String,
+    /// Stays connected to the relay, and goes on until it is killed.
+    #[arg(long)]
+    live: bool,
+}
+
+/// One call a line, so that it stands on the tape where it was said.
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).expect("somebody listens");
+}
+
+/// Sells baskets one after another, and says of each that it was saved, or why not. A sale that failed is not tried again:
+/// whether it was kept is not known.
+pub fn sell(selling: &Selling) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let say = |line: String| {
-        // One call a line, so that it stands on the tape where it was said.
-        std::io::stdout()
-            .write_all(line.as_bytes())
-            .and_then(|()| std::io::stdout().flush())
-            .expect("somebody listens");
+    match runtime.block_on(sell_all(selling)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("refused {} {error}", error.code()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn sell_all(selling: &Selling) -> Result<(), comptoir::Error> {
+    let Selling { store, from, until, shop, live } = selling;
+    let sales = Sales::default().and(shop, *from..*until, *from);
+    let shop = Comptoir::open(store).await?;
+    let mut statuses = shop.statuses();
+    if *live {
+        shop.stay_live(Mode::Both).await?;
+    }
+    let synced = |status: &Option<Status>| {
+        status.as_ref().is_some_and(|status| status.engine.state == State::UpToDate && status.engine.pending == 0)
     };
-    runtime.block_on(async {
-        let shop = match Comptoir::open(store).await {
-            Ok(shop) => shop,
+    for number in *from..*until {
+        say(&format!("tries {number}"));
+        match shop.commit(sales.edits(number)).await {
+            Ok(_) => say(&format!("saved {number}")),
             Err(error) => {
-                say(format!("refused {} {error}\n", error.code()));
-                return ExitCode::FAILURE;
-            }
-        };
-        for number in from..until {
-            say(format!("tries {number}\n"));
-            match shop.commit(sales.edits(number)).await {
-                Ok(_) => say(format!("saved {number}\n")),
-                Err(error) => {
-                    say(format!("failed {} {error}\n", error.code()));
-                    // The store is opened again a little later.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                say(&format!("failed {} {error}", error.code()));
+                // wait: the store is opened again a little later.
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-        match shop.shut_down().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+        // Every third sale waits for its receipt; the others are on their way together.
+        if *live && number % 3 == 0 && statuses.wait_for(synced).await.is_ok() {
+            say("synced");
         }
-    })
+    }
+    if *live && statuses.wait_for(synced).await.is_ok() {
+        say("synced");
+        std::future::pending::<()>().await;
+    }
+    shop.shut_down().await
 }
 
 /// What a process has said through some step.
@@ -60,7 +91,9 @@ pub struct Told {
     pub saved: BTreeSet<usize>,
     /// Sales that were begun.
     pub tried: BTreeSet<usize>,
-    /// Errors that were reported, as their codes.
+    /// Sales that the relay had acknowledged when the device was up to date.
+    pub synced: BTreeSet<usize>,
+    /// Errors that were reported, as their codes and words.
     pub errors: Vec<String>,
 }
 
@@ -79,6 +112,7 @@ impl Told {
             match word {
                 "saved" => _ = self.saved.insert(number()),
                 "tries" => _ = self.tried.insert(number()),
+                "synced" => self.synced.clone_from(&self.saved),
                 "failed" | "refused" => self.errors.push(rest.to_owned()),
                 _ => {}
             }

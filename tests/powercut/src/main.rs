@@ -4,7 +4,6 @@ use clap::{Parser, Subcommand};
 use comptoir_powercut::cuts::{self, Report, Side};
 use comptoir_powercut::device;
 use serde_json::json;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -28,13 +27,13 @@ struct Args {
 enum Part {
     /// Sells baskets on a store; the process that is watched.
     #[command(hide = true)]
-    Sell { store: PathBuf, from: usize, until: usize },
+    Sell(device::Selling),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match args.part {
-        Some(Part::Sell { store, from, until }) => device::sell(&store, from, until),
+        Some(Part::Sell(selling)) => device::sell(&selling),
         None => power_cuts(&args),
     }
 }

@@ -4,27 +4,35 @@ use comptoir::json;
 use comptoir_engine::{Collection, Engine, FieldEdit, RecordId, Value};
 use comptoir_tests::shop::{self, Basket};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-/// Whose baskets.
-pub const STORE: &str = "292";
+/// Whose baskets, where nothing else is said.
+pub const SHOP: &str = "292";
 
 /// Records of a listing.
 const PAGE: usize = 1000;
 
-/// The baskets that are sold.
+/// The baskets that are sold, by number.
+#[derive(Default)]
 pub struct Sales {
-    baskets: Vec<Basket>,
+    baskets: BTreeMap<usize, Basket>,
 }
 
 impl Sales {
-    /// The first so many of a store.
+    /// The first so many of a shop.
     pub fn first(count: usize) -> Self {
-        Self { baskets: shop::first_baskets(STORE, count) }
+        Self::default().and(SHOP, 0..count, 0)
+    }
+
+    /// These and some of a shop, under numbers from `first` on.
+    pub fn and(mut self, shop: &str, places: Range<usize>, first: usize) -> Self {
+        self.baskets.extend((first..).zip(shop::some_baskets(shop, places)));
+        self
     }
 
     /// One sale: the basket, and the stock of each of its products.
     pub fn edits(&self, number: usize) -> Vec<(RecordId, FieldEdit)> {
-        let basket = &self.baskets[number];
+        let basket = &self.baskets[&number];
         let fields = json::fields(basket.fields.clone()).expect("a basket is an object");
         let record = |collection: &str, key: &str| RecordId::new(collection, key).expect("names as they should be");
         let sold = |(product, quantity): &(String, i64)| {
@@ -56,11 +64,11 @@ impl Sales {
         tried: &BTreeSet<usize>,
     ) -> Result<BTreeSet<usize>, String> {
         let by_id: BTreeMap<&str, usize> =
-            self.baskets.iter().enumerate().map(|(number, basket)| (basket.id.as_str(), number)).collect();
+            self.baskets.iter().map(|(number, basket)| (basket.id.as_str(), *number)).collect();
         let mut held = BTreeSet::new();
         for (key, view) in list(engine, "sales")? {
             let number = *by_id.get(key.as_str()).ok_or_else(|| format!("sale {key} was never made"))?;
-            if json::object(&view) != self.baskets[number].fields {
+            if json::object(&view) != self.baskets[&number].fields {
                 return Err(format!("sale {key} has other fields than were saved"));
             }
             held.insert(number);
@@ -72,7 +80,7 @@ impl Sales {
             return Err(format!("sale {found} is there and was not made yet"));
         }
         let mut stocks: BTreeMap<String, i64> = BTreeMap::new();
-        for (product, quantity) in held.iter().flat_map(|number| &self.baskets[*number].lines) {
+        for (product, quantity) in held.iter().flat_map(|number| &self.baskets[number].lines) {
             *stocks.entry(product.clone()).or_default() -= quantity;
         }
         let mut found = BTreeMap::new();
