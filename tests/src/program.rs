@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Set where the binaries were just built, so that they are not built again.
 pub const BUILT: &str = "COMPTOIR_BINARIES_BUILT";
@@ -127,6 +127,11 @@ impl Running {
         line.unwrap_or_else(|error| panic!("no line within {:?} ({error}); stderr: {}", wait::DEADLINE, self.stderr()))
     }
 
+    /// The next line it has printed already.
+    pub fn line_now(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     /// What it has said on stderr.
     pub fn stderr(&self) -> String {
         self.stderr.lock().expect("not poisoned").clone()
@@ -154,6 +159,17 @@ impl Running {
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
         self.wait(COMMAND_DEADLINE)
+    }
+
+    /// As [`Running::wait`]; kills it when the deadline has passed, and its status is `None` then.
+    pub fn wait_or_kill(mut self, deadline: Duration) -> Outcome {
+        let begun = Instant::now();
+        while self.is_alive() && begun.elapsed() < deadline {
+            // wait: between two looks at a state of another process, which cannot tell when it is reached.
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.end();
+        self.wait(deadline)
     }
 
     /// Waits for its end.

@@ -3,7 +3,7 @@
 use crate::process::Watched;
 use crate::sales::{SHOP, Sales};
 use crate::tape::Step;
-use comptoir::{Comptoir, Mode, State, Status};
+use comptoir::{Comptoir, Mode, State};
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::{Engine, StoreError, Timestamp};
 use comptoir_tests::wait;
@@ -55,13 +55,9 @@ async fn sell_all(selling: &Selling) -> Result<(), comptoir::Error> {
     let Selling { store, from, until, shop, live } = selling;
     let sales = Sales::default().and(shop, *from..*until, *from);
     let shop = Comptoir::open(store).await?;
-    let mut statuses = shop.statuses();
     if *live {
         shop.stay_live(Mode::Both).await?;
     }
-    let synced = |status: &Option<Status>| {
-        status.as_ref().is_some_and(|status| status.engine.state == State::UpToDate && status.engine.pending == 0)
-    };
     for number in *from..*until {
         say(&format!("tries {number}"));
         match shop.commit(sales.edits(number)).await {
@@ -73,15 +69,30 @@ async fn sell_all(selling: &Selling) -> Result<(), comptoir::Error> {
             }
         }
         // Every third sale waits for its receipt; the others are on their way together.
-        if *live && number % 3 == 0 && statuses.wait_for(synced).await.is_ok() {
+        if *live && number % 3 == 0 {
+            synced(&shop).await;
             say("synced");
         }
     }
-    if *live && statuses.wait_for(synced).await.is_ok() {
+    if *live {
+        synced(&shop).await;
         say("synced");
         std::future::pending::<()>().await;
     }
     shop.shut_down().await
+}
+
+/// Waits until a device is up to date with all that was saved before. The stream of statuses may still show how things
+/// stood before an edit, so each is asked for.
+pub async fn synced(shop: &Comptoir) {
+    loop {
+        let status = shop.status().await.map(|status| status.engine);
+        if status.is_ok_and(|status| status.state == State::UpToDate && status.pending == 0) {
+            return;
+        }
+        // wait: between two looks at a state of another thread.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// What a process has said through some step.

@@ -8,6 +8,7 @@
 pub mod cuts;
 pub mod device;
 pub mod drive;
+pub mod failures;
 pub mod kills;
 pub mod process;
 pub mod relay;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use comptoir_powercut::cuts::{self, Report, Side};
-use comptoir_powercut::device;
+use comptoir_powercut::{device, failures};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,6 +18,9 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Lets every call of a device and of a relay fail once, instead.
+    #[arg(long)]
+    failures: bool,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match args.part {
         Some(Part::Sell(selling)) => device::sell(&selling),
+        None if args.failures => failing_calls(args.json),
         None => power_cuts(&args),
     }
 }
@@ -66,4 +70,21 @@ fn power_cuts(args: &Args) -> ExitCode {
         failures.iter().for_each(|failure| eprintln!("{failure}"));
     }
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn failing_calls(as_json: bool) -> ExitCode {
+    let sides = [("device", failures::campaign(Side::Device, 1)), ("relay", failures::campaign(Side::Relay, 1))];
+    for (name, report) in &sides {
+        if as_json {
+            let failures::Report { runs, by_call, told, failures } = report;
+            println!("{}", json!({"side": name, "runs": runs, "by_call": by_call, "told": told, "failures": failures}));
+            continue;
+        }
+        println!("{name}: {} calls failed, one a run; {} runs are wrong", report.runs, report.failures.len());
+        report.by_call.iter().for_each(|(call, count)| println!("  {call:<32} {count}"));
+        report.told.iter().for_each(|(told, count)| println!("  told: {told:<26} {count}"));
+        report.failures.iter().for_each(|failure| eprintln!("{failure}"));
+    }
+    let fine = sides.iter().all(|(_, report)| report.failures.is_empty());
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

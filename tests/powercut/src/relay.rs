@@ -1,15 +1,16 @@
 //! A relay: devices that push to its process, what it promised them over their sockets, and its log opened again. Must not
 //! know what happened to its files.
 
+use crate::device;
 use crate::process::{Watched, scratch};
 use crate::sales::Sales;
 use crate::tape::Step;
 use comptoir::{Comptoir, Mode, Settings, WorkspaceId};
+use comptoir_engine::Timestamp;
 use comptoir_engine::digest::Digest;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, FromRelay};
-use comptoir_engine::{State, Timestamp};
 use comptoir_relay::auth::{Auth, Grant};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::SystemClock;
@@ -130,7 +131,7 @@ pub fn token(data: &Path) -> String {
 }
 
 /// A device in this process.
-pub async fn device(folder: &Path, name: &str, relay: &str, token: &str) -> Comptoir {
+pub async fn join(folder: &Path, name: &str, relay: &str, token: &str) -> Comptoir {
     let settings = Settings {
         workspace: WorkspaceId::new(WORKSPACE).expect("a name"),
         relay: relay.to_owned(),
@@ -142,12 +143,7 @@ pub async fn device(folder: &Path, name: &str, relay: &str, token: &str) -> Comp
 
 /// Waits until a device is up to date.
 pub async fn up_to_date(shop: &Comptoir) {
-    let mut statuses = shop.statuses();
-    let settled = |status: &Option<comptoir::Status>| {
-        status.as_ref().is_some_and(|status| status.engine.state == State::UpToDate && status.engine.pending == 0)
-    };
-    let reached = tokio::time::timeout(PATIENCE, statuses.wait_for(settled)).await;
-    assert!(reached.is_ok_and(|status| status.is_ok()), "up to date within {PATIENCE:?}");
+    assert!(tokio::time::timeout(PATIENCE, device::synced(shop)).await.is_ok(), "up to date within {PATIENCE:?}");
 }
 
 /// What a recording leaves to compare with.
@@ -171,7 +167,7 @@ pub fn record(watched: &Watched, sales: usize) -> Recorded {
     runtime.expect("a runtime").block_on(async {
         let mut shops = Vec::new();
         for name in ["a", "b", "c"] {
-            shops.push(device(folder.path(), name, &served.url(), &token).await);
+            shops.push(join(folder.path(), name, &served.url(), &token).await);
         }
         for (part, numbers) in [0..sales / 2, sales / 2..sales].into_iter().enumerate() {
             if part == 1 {

@@ -3,6 +3,8 @@
 use crate::names::{inode_of, path_of};
 use crate::{Kind, Order, alone, order, set_errno};
 use libc::{c_int, c_uint, c_void, iovec, off_t, size_t, ssize_t};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Does one call on a file below the folder, unless it is the one to fail; `note` gets what it returned.
 unsafe fn filed(
@@ -41,6 +43,16 @@ unsafe fn written(order: &Order, fd: c_int, inode: u64, path: &[u8], at: i64, by
     match inode {
         0 => order.note(Kind::Said, 0, (fd as u64, 0), &[], bytes),
         _ => order.note(Kind::Write, inode, (at as u64, 0), path, bytes),
+    }
+}
+
+/// How long a file is.
+fn length_of(fd: c_int) -> u64 {
+    // SAFETY: all zeros is a valid `stat`, and the call fills it.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        libc::fstat(fd, &mut stat);
+        stat.st_size as u64
     }
 }
 
@@ -102,12 +114,12 @@ unsafe extern "C" fn pwrite64(fd: c_int, bytes: *const c_void, count: size_t, at
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, count: size_t) -> ssize_t {
-    unsafe { reading(fd, || libc::syscall(libc::SYS_read, fd, bytes, count) as ssize_t) }
+    unsafe { reading(fd, None, || libc::syscall(libc::SYS_read, fd, bytes, count) as ssize_t) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pread(fd: c_int, bytes: *mut c_void, count: size_t, at: off_t) -> ssize_t {
-    unsafe { reading(fd, || libc::syscall(libc::SYS_pread64, fd, bytes, count, at) as ssize_t) }
+    unsafe { reading(fd, Some(at), || libc::syscall(libc::SYS_pread64, fd, bytes, count, at) as ssize_t) }
 }
 
 #[unsafe(no_mangle)]
@@ -115,12 +127,26 @@ unsafe extern "C" fn pread64(fd: c_int, bytes: *mut c_void, count: size_t, at: o
     unsafe { pread(fd, bytes, count, at) }
 }
 
-fn reading(fd: c_int, call: impl FnOnce() -> ssize_t) -> ssize_t {
-    let failing = order().is_some_and(|order| {
-        let path = path_of(fd);
-        order.inside(&path).is_some_and(|inside| order.fails("read", false, inside))
-    });
-    if failing { -1 } else { call() }
+/// How far each file has been read without a gap: that is in the system's cache, and reading it again asks no drive.
+static CACHED: Mutex<BTreeMap<u64, i64>> = Mutex::new(BTreeMap::new());
+
+unsafe fn reading(fd: c_int, at: Option<off_t>, call: impl FnOnce() -> ssize_t) -> ssize_t {
+    let Some(order) = order().filter(|order| order.may_fail()) else { return call() };
+    let path = path_of(fd);
+    let Some(inside) = order.inside(&path) else { return call() };
+    let inode = inode_of(fd).0;
+    let from = at.unwrap_or_else(|| unsafe { position(fd) });
+    let through = CACHED.lock().unwrap_or_else(PoisonError::into_inner).get(&inode).copied().unwrap_or(0);
+    let asks_drive = from >= through && from < length_of(fd) as i64;
+    if asks_drive && order.fails("read", false, inside) {
+        return -1;
+    }
+    let done = call();
+    if done > 0 && from <= through {
+        let through = through.max(from + done as i64);
+        CACHED.lock().unwrap_or_else(PoisonError::into_inner).insert(inode, through);
+    }
+    done
 }
 
 #[unsafe(no_mangle)]
@@ -142,19 +168,14 @@ unsafe extern "C" fn ftruncate64(fd: c_int, length: off_t) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fallocate(fd: c_int, mode: c_int, at: off_t, length: off_t) -> c_int {
     unsafe {
-        let length_of = || {
-            let mut stat: libc::stat = std::mem::zeroed();
-            libc::fstat(fd, &mut stat);
-            stat.st_size as u64
-        };
-        let before = length_of();
+        let before = length_of(fd);
         let call = || libc::syscall(libc::SYS_fallocate, fd, mode, at, length) as ssize_t;
         filed("fallocate", true, fd, call, |order, inode, path, _| {
             if mode & (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE) != 0 {
                 order.note(Kind::Zero, inode, (at as u64, length as u64), path, &[]);
             }
-            if length_of() != before {
-                order.note(Kind::Resize, inode, (length_of(), 0), path, &[]);
+            if length_of(fd) != before {
+                order.note(Kind::Resize, inode, (length_of(fd), 0), path, &[]);
             }
         }) as c_int
     }

@@ -105,6 +105,11 @@ impl Order {
         }
     }
 
+    /// Whether any call is to fail.
+    pub(crate) fn may_fail(&self) -> bool {
+        self.fail.is_some()
+    }
+
     /// Counts a call; true when it is the one that fails, `errno` being set. `grows` is whether it may need room.
     pub(crate) fn fails(&self, what: &str, grows: bool, path: &[u8]) -> bool {
         let Some((number, errno)) = self.fail else { return false };
