@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod cuts;
+pub mod damage;
 pub mod device;
 pub mod drive;
 pub mod failures;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use comptoir_powercut::cuts::{self, Report, Side};
+use comptoir_powercut::damage::{self, Patient};
 use comptoir_powercut::{device, failures};
 use serde_json::json;
 use std::process::ExitCode;
@@ -21,6 +22,12 @@ struct Args {
     /// Lets every call of a device and of a relay fail once, instead.
     #[arg(long)]
     failures: bool,
+    /// Spoils every file of a device and of a relay in every way, in so many places, instead.
+    #[arg(long)]
+    damage: Option<usize>,
+    /// How many sales the damaged folders hold.
+    #[arg(long, default_value_t = 60)]
+    sales: usize,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -38,6 +45,7 @@ fn main() -> ExitCode {
     match args.part {
         Some(Part::Sell(selling)) => device::sell(&selling),
         None if args.failures => failing_calls(args.json),
+        None if args.damage.is_some() => damaged_files(&args),
         None => power_cuts(&args),
     }
 }
@@ -86,5 +94,35 @@ fn failing_calls(as_json: bool) -> ExitCode {
         report.failures.iter().for_each(|failure| eprintln!("{failure}"));
     }
     let fine = sides.iter().all(|(_, report)| report.failures.is_empty());
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn damaged_files(args: &Args) -> ExitCode {
+    // What sled panics about is caught, and is counted by what comes of it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut fine = true;
+    let device = [("device", Side::Device, false), ("device that was killed", Side::Device, true)];
+    let relay = [("relay", Side::Relay, false), ("relay that was killed", Side::Relay, true)];
+    for (name, side, killed) in device.into_iter().chain(relay) {
+        let report = Patient::make(side, killed, args.sales).campaign(args.damage.unwrap_or(1), args.seed);
+        fine &= report.silent == 0;
+        let damage::Report { cases, unharmed, at_open, when_read, by_check, silent, by_file, failures } = report;
+        if args.json {
+            println!(
+                "{}",
+                json!({"side": name, "cases": cases, "unharmed": unharmed, "at_open": at_open, "when_read": when_read,
+                    "by_check": by_check, "silent": silent, "by_file": by_file, "found": failures})
+            );
+            continue;
+        }
+        println!(
+            "{name}: {cases} spoiled: {unharmed} unharmed, {at_open} refused when opened, {when_read} when read, \
+             {by_check} found by a check of all rows, {silent} silent"
+        );
+        for (file, [unharmed, noticed, silent]) in by_file {
+            println!("  {file:<24} unharmed {unharmed}, noticed {noticed}, silent {silent}");
+        }
+        failures.iter().for_each(|failure| eprintln!("{failure}"));
+    }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -9,6 +9,9 @@ use std::ops::Range;
 /// Whose baskets, where nothing else is said.
 pub const SHOP: &str = "292";
 
+/// What an error begins with that the store gave itself.
+pub const REFUSED: &str = "refused: ";
+
 /// Records of a listing.
 const PAGE: usize = 1000;
 
@@ -102,7 +105,7 @@ fn list(engine: &Engine, collection: &str) -> Result<Vec<(String, comptoir_engin
     let mut found: Vec<(String, comptoir_engine::Fields)> = Vec::new();
     let mut after = None;
     loop {
-        let page = engine.list(&collection, after.as_ref(), PAGE).map_err(|error| error.to_string())?;
+        let page = engine.list(&collection, after.as_ref(), PAGE).map_err(|error| format!("{REFUSED}{error}"))?;
         let Some((last, _)) = page.last() else { return Ok(found) };
         after = Some(last.clone());
         found.extend(page.into_iter().map(|(key, view)| (key.as_str().to_owned(), view.fields)));
