@@ -1,10 +1,13 @@
 //! `powercut`: replays power cuts, lets calls fail and spoils files. Must not know how.
 
 use clap::{Parser, Subcommand};
+use comptoir_engine::StoreError;
+use comptoir_engine::store::Checked;
 use comptoir_powercut::cuts::{self, Report, Side};
 use comptoir_powercut::damage::{self, Patient};
 use comptoir_powercut::{device, failures};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -38,15 +41,36 @@ enum Part {
     /// Sells baskets on a store; the process that is watched.
     #[command(hide = true)]
     Sell(device::Selling),
+    /// Looks a device's store through, and says how long that took.
+    Check { store: PathBuf },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match args.part {
         Some(Part::Sell(selling)) => device::sell(&selling),
+        Some(Part::Check { store }) => check(&store),
         None if args.failures => failing_calls(args.json),
         None if args.damage.is_some() => damaged_files(&args),
         None => power_cuts(&args),
+    }
+}
+
+fn check(store: &Path) -> ExitCode {
+    let timed = |what: &str, begun: Instant, outcome: Result<Checked, StoreError>| {
+        println!("{what}: {:.2} s, {outcome:?}", begun.elapsed().as_secs_f64());
+        outcome.is_ok()
+    };
+    match device::open(store) {
+        Ok(engine) => {
+            let rows = timed("rows", Instant::now(), engine.check_rows());
+            let all = timed("rows and documents", Instant::now(), engine.check());
+            if rows && all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
