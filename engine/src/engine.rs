@@ -16,6 +16,7 @@
 //! }
 //! ```
 
+mod check;
 mod history;
 mod messages;
 mod queries;

@@ -1,6 +1,7 @@
 //! The device's durable state: every record, the outbox, the cursor, the quarantine. Each public method that changes
 //! something is one atomic, flushed commit. Must not know the session, sockets or clocks.
 
+mod check;
 mod devices;
 mod draft;
 mod history;
@@ -35,6 +36,7 @@ use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use check::Checked;
 pub use devices::{Author, DEVICES};
 pub use history::{CONFLICTS_MAX, Conflict, History, Rival, Undone, Version};
 pub use local::{Committed, TRANSACTION_BYTES_MAX};

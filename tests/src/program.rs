@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Set where the binaries were just built, so that they are not built again.
 pub const BUILT: &str = "COMPTOIR_BINARIES_BUILT";
@@ -19,22 +19,40 @@ pub const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
 /// The binary of this name, never a stale one.
 pub fn binary(name: &str) -> PathBuf {
     static BUILD: Once = Once::new();
-    let test = std::env::current_exe().expect("the test has a path");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("a test lies in target/<profile>/deps");
-    BUILD.call_once(|| {
-        if std::env::var_os(BUILT).is_none() {
-            build(profile.file_name().and_then(OsStr::to_str).unwrap_or("debug"));
-        }
-    });
-    let path = profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} is not there: build it with `cargo build --bins`", path.display());
+    BUILD.call_once(|| build(&["-p", "comptoir", "-p", "comptoir-relay", "--bins"]));
+    built(&format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The library that stands between a process and its files, see `tests/powercut`; never a stale one.
+pub fn shim() -> PathBuf {
+    static BUILD: Once = Once::new();
+    BUILD.call_once(|| build(&["-p", "comptoir-shim"]));
+    built("libcomptoir_shim.so")
+}
+
+/// The folder that cargo builds this profile into: `target/<profile>`.
+fn profile() -> PathBuf {
+    let program = std::env::current_exe().expect("the program has a path");
+    let folder = program.parent().expect("a folder");
+    // A test lies in `deps` inside it.
+    if folder.ends_with("deps") { folder.parent().expect("a folder").to_owned() } else { folder.to_owned() }
+}
+
+fn built(name: &str) -> PathBuf {
+    let path = profile().join(name);
+    assert!(path.is_file(), "{} is not there: build the workspace with `cargo build --workspace`", path.display());
     path
 }
 
-fn build(profile: &str) {
+fn build(what: &[&str]) {
+    if std::env::var_os(BUILT).is_some() {
+        return;
+    }
+    let profile = profile();
+    let profile = profile.file_name().and_then(OsStr::to_str).unwrap_or("debug");
     let profile = if profile == "debug" { "dev" } else { profile };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "comptoir", "-p", "comptoir-relay", "--bins", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--profile", profile]).args(what);
     cargo.current_dir(crate::source::root());
     let built = cargo.status().expect("cargo runs");
     assert!(built.success(), "the binaries do not build");
@@ -109,6 +127,11 @@ impl Running {
         line.unwrap_or_else(|error| panic!("no line within {:?} ({error}); stderr: {}", wait::DEADLINE, self.stderr()))
     }
 
+    /// The next line it has printed already.
+    pub fn line_now(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     /// What it has said on stderr.
     pub fn stderr(&self) -> String {
         self.stderr.lock().expect("not poisoned").clone()
@@ -124,12 +147,29 @@ impl Running {
         self.end();
     }
 
+    /// As [`Running::kill`]; all the lines it printed that were not asked for yet.
+    pub fn kill_and_hear(mut self) -> Vec<String> {
+        self.end();
+        self.lines.iter().collect()
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub fn terminate(self) -> Outcome {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
         self.wait(COMMAND_DEADLINE)
+    }
+
+    /// As [`Running::wait`]; kills it when the deadline has passed, and its status is `None` then.
+    pub fn wait_or_kill(mut self, deadline: Duration) -> Outcome {
+        let begun = Instant::now();
+        while self.is_alive() && begun.elapsed() < deadline {
+            // wait: between two looks at a state of another process, which cannot tell when it is reached.
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.end();
+        self.wait(deadline)
     }
 
     /// Waits for its end.

@@ -24,13 +24,21 @@ pub fn file(name: &str) -> PathBuf {
 
 /// A file's records in order.
 pub fn records(name: &str) -> impl Iterator<Item = Value> {
+    lines(name).map(|line| serde_json::from_str(&line).expect("a JSON object"))
+}
+
+fn lines(name: &str) -> impl Iterator<Item = String> + use<> {
     let file = std::fs::File::open(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let lines = BufReader::new(zstd::Decoder::new(file).expect("a zstd file")).lines();
-    lines.map(|line| serde_json::from_str(&line.expect("a line")).expect("a JSON object"))
+    BufReader::new(zstd::Decoder::new(file).expect("a zstd file")).lines().map(|line| line.expect("a line"))
 }
 
 /// A store's baskets of the year, in order of time.
 pub fn baskets(store: &str) -> Vec<Basket> {
+    some_baskets(store, 0..usize::MAX)
+}
+
+/// Some of them, by their place.
+pub fn some_baskets(store: &str, places: std::ops::Range<usize>) -> Vec<Basket> {
     let basket = |fields: Value| {
         let id = fields["id"].as_str().expect("a basket's id").to_owned();
         let line = |line: &Value| {
@@ -40,5 +48,6 @@ pub fn baskets(store: &str) -> Vec<Basket> {
         let lines = fields["lines"].as_array().expect("lines").iter().map(line).collect();
         Basket { id, fields, lines }
     };
-    records(&format!("sales-store-{store}.ndjson.zst")).map(basket).collect()
+    let lines = lines(&format!("sales-store-{store}.ndjson.zst")).skip(places.start).take(places.len());
+    lines.map(|line| basket(serde_json::from_str(&line).expect("a JSON object"))).collect()
 }

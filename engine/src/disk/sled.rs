@@ -24,13 +24,16 @@
 mod folder;
 mod journal;
 mod mark;
+mod nudge;
 mod overlay;
 
 use folder::{
-    await_release, identity, make_folder, refuse_foreign, remove_half_snapshots, settle_format, sync_folder, take_lock,
+    await_release, identity, make_folder, read_through, refuse_foreign, remove_half_snapshots, settle_format,
+    sync_folder, take_lock,
 };
 use journal::{Journal, Pending};
 use mark::{Commit, Mark};
+use nudge::Nudge;
 use overlay::Overlay;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -99,13 +102,15 @@ impl SledDisk {
         make_folder(&sled_dir).map_err(io)?;
         remove_half_snapshots(&sled_dir).map_err(io)?;
         await_release(dir, &sled_dir.join("db"))?;
+        read_through(&sled_dir).map_err(io)?;
         let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
-        let tree = Tree { db: Some(caught(OPENING, || config.open())?), poisoned: AtomicBool::new(false) };
+        let db = caught(OPENING, || config.open())?;
+        let tree = Tree { nudge: Some(Nudge::start(db.clone())), db: Some(db), poisoned: AtomicBool::new(false) };
         let mut overlay = Overlay::default();
         let (journal, newest) =
             Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch| overlay.apply(batch))?;
         // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
-        tree.call(OPENING, |db| db.flush())?;
+        tree.flush(OPENING)?;
         let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;
         data.sync_all().map_err(io)?;
         OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
@@ -133,7 +138,7 @@ impl SledDisk {
     /// Gives sled what it lacks, and makes that durable.
     fn sync_sled(&self) -> Result<(), DiskError> {
         self.tree.take_over(&mut self.applying())?;
-        self.tree.call(FLUSHING, |db| db.flush())?;
+        self.tree.flush(FLUSHING)?;
         // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
         self.tree.io(FLUSHING, || self.data.sync_all())
     }
@@ -215,6 +220,7 @@ fn owned(row: sled::Result<(sled::IVec, sled::IVec)>) -> sled::Result<Row> {
 struct Tree {
     /// `None` only while it is dropped.
     db: Option<sled::Db>,
+    nudge: Option<Nudge>,
     poisoned: AtomicBool,
 }
 
@@ -223,6 +229,13 @@ impl Tree {
         self.guarded(|| match &self.db {
             Some(db) => caught(doing, || call(db)),
             None => Err(DiskError::Poisoned),
+        })
+    }
+
+    fn flush(&self, doing: &'static str) -> Result<(), DiskError> {
+        self.call(doing, |db| match &self.nudge {
+            Some(nudge) => nudge.flush(db).map(|_| ()),
+            None => db.flush().map(|_| ()),
         })
     }
 
@@ -270,6 +283,9 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
+        // With nothing left to write, sled's own flush at its end has nothing to wait for.
+        let _ = self.flush("closing");
+        drop(self.nudge.take());
         // Sled flushes when dropped, and may panic at what it finds; what is not durable yet was promised to nobody.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(self.db.take())));
     }

@@ -157,6 +157,11 @@ impl Document {
         }
     }
 
+    /// The changes that no other follows, sorted.
+    pub fn heads(&self) -> Vec<ChangeHash> {
+        sorted_heads(&self.doc)
+    }
+
     /// All changes, each behind those it follows.
     pub fn changes(&self) -> Result<Vec<Change>, ChangeFault> {
         self.doc.get_changes(&[]).iter().map(|change| Change::parse(change.raw_bytes())).collect()

@@ -77,6 +77,11 @@ pub(super) fn outbox(number: u64) -> Vec<u8> {
     [b"o".as_slice(), &number.to_be_bytes()].concat()
 }
 
+/// All outbox rows: from, until.
+pub(super) fn all_outbox() -> (Vec<u8>, Vec<u8>) {
+    (b"o".to_vec(), b"p".to_vec())
+}
+
 /// The number behind the last eight bytes of an outbox or quarantine key.
 pub(super) fn number_of(key: &[u8]) -> Result<u64, StoreError> {
     let bytes = key.last_chunk::<8>().ok_or_else(|| StoreError::Damaged { what: "a numbered key".to_owned() })?;

@@ -1,0 +1,42 @@
+//! Power cuts below a device's store and a relay's log: whatever was reported durable is there afterwards.
+
+use comptoir_powercut::cuts::{self, Report, Side};
+use comptoir_powercut::process::{Watched, scratch};
+use comptoir_powercut::sales::Sales;
+use comptoir_powercut::{device, relay};
+
+/// States of each kind. A longer campaign: `cargo run --release --bin powercut -- --states 5000`.
+const STATES: usize = 150;
+
+fn assert_nothing_lost(report: &Report) {
+    eprintln!("{} states, {} with something unsynced: {:?}", report.states, report.uncertain, report.by_loss);
+    assert!(report.failures.is_empty(), "{} failed:\n{}", report.failures.len(), report.failures.join("\n"));
+    assert_eq!((report.states, report.lost, report.wrong), (STATES as u64, 0, 0));
+    assert!(report.uncertain > report.states / 2, "there was something to lose");
+    assert_eq!(report.by_loss.len(), 5, "in every way: {:?}", report.by_loss);
+}
+
+#[test]
+fn what_a_device_reported_saved_survives_every_power_cut() {
+    assert_nothing_lost(&cuts::campaign(Side::Device, STATES, 1));
+}
+
+#[test]
+fn what_a_relay_acknowledged_survives_every_power_cut() {
+    assert_nothing_lost(&cuts::campaign(Side::Relay, STATES, 1));
+}
+
+#[test]
+fn a_drive_that_only_says_that_it_syncs_is_found_out() {
+    let folder = scratch();
+    let watched = Watched::new(&folder.path().join("till"));
+    device::record(&watched, 30);
+    let report = cuts::of_device(&cuts::without_syncs(watched.steps()), &Sales::first(31), 40, 1);
+    assert!(report.lost > 0, "{report:?}");
+
+    let watched = Watched::new(&folder.path().join("relay"));
+    let mut recorded = relay::record(&watched, 30);
+    recorded.steps = cuts::without_syncs(recorded.steps);
+    let report = cuts::of_relay(&recorded, 40, 1);
+    assert!(report.lost > 0, "{report:?}");
+}
