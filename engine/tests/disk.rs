@@ -1,5 +1,5 @@
-//! One suite for every disk: what `Disk` and `Txn` promise, on sled and on the simulated disk; then what only each of
-//! the two promises. Must not reach into privates.
+//! One suite for every disk: what `Disk` and `Txn` promise, on sled, on redb and on the simulated disk; then what only the
+//! simulated one and sled promise (for redb see `redb.rs`). Must not reach into privates.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use comptoir_engine::disk::redb::RedbDisk;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::disk::txn::{self, TXN_KEY_BYTES_MAX, Txn, VALUE_TOTAL_BYTES_MAX};
-use comptoir_engine::disk::{Batch, Disk, DiskError, KEY_BYTES_MAX, Row, VALUE_BYTES_MAX};
+use comptoir_engine::disk::{Batch, CACHE_BYTES, Disk, DiskError, KEY_BYTES_MAX, Row, VALUE_BYTES_MAX};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -20,6 +21,8 @@ fn on_every_disk(check: impl Fn(&dyn Disk)) {
     check(&SimDisk::new());
     let dir = tempfile::tempdir().unwrap();
     check(&open(dir.path()).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    check(&RedbDisk::open(dir.path(), CACHE_BYTES).unwrap());
 }
 
 fn open(dir: &Path) -> Result<SledDisk, DiskError> {

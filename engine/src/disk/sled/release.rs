@@ -1,0 +1,36 @@
+//! What has to be waited for and removed before sled opens its folder. Must not know the folder around it.
+
+use crate::disk::DiskError;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How long sled's threads may take to let go of the file after their database was dropped: milliseconds as a rule.
+const RELEASE_WAITS_MAX: u32 = 1_000;
+const RELEASE_WAIT_MS: u64 = 5;
+
+/// A sled that this process dropped a moment ago may still have its file open, and locked, in a thread of its own.
+pub(super) fn await_release(dir: &Path, db: &Path) -> Result<(), DiskError> {
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(db) else { return Ok(()) };
+    for _ in 0..RELEASE_WAITS_MAX {
+        // Where files cannot be locked, sled does not lock its own either.
+        let Err(TryLockError::WouldBlock) = file.try_lock() else { return Ok(()) };
+        sleep(Duration::from_millis(RELEASE_WAIT_MS));
+    }
+    Err(DiskError::InUse { path: dir.to_owned() })
+}
+
+/// Sled 0.34.7 opens no folder in which a process died while it wrote a snapshot.
+pub(super) fn remove_half_snapshots(sled_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(sled_dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
