@@ -322,6 +322,21 @@ fn a_flipped_byte_is_damage_that_names_the_key() {
 }
 
 #[test]
+fn a_row_of_a_newer_release_is_called_so_and_not_damage() {
+    on_every_disk(|disk| {
+        let sealed = b"\x00what a newer release writes";
+        let checksum = crc32fast::hash(&[&[2], b"key".as_slice(), sealed].concat()).to_le_bytes();
+        put(disk, b"key", &[&[2], checksum.as_slice(), sealed].concat());
+        let newer = DiskError::NewerFormat { found: 2, known: 1 };
+        assert_eq!(txn::read(disk, b"key"), Err(newer.clone()));
+        assert_eq!(txn::scan(disk, b"", END, 10), Err(newer.clone()));
+        let mut txn = Txn::new(disk);
+        txn.put(b"key".to_vec(), b"over it");
+        assert_eq!(txn.commit(), Err(newer), "nor is it written over");
+    });
+}
+
+#[test]
 fn a_missing_flipped_or_foreign_part_is_damage() {
     on_every_disk(|disk| {
         commit(disk, b"k", &long(10_000, 1));
