@@ -4,6 +4,7 @@
 use comptoir_tests::device::Device;
 use comptoir_tests::program::{Running, run};
 use comptoir_tests::relay::{self, Relay};
+use comptoir_tests::small_disk::{fill, on_small_disk};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -234,4 +235,60 @@ fn a_kind_that_is_not_what_the_folder_holds_is_refused_with_what_to_do() {
     assert!(!nowhere.store().exists());
     let none: Value = device.json(&["migrate-store", "--to", "sled"]);
     assert_eq!(none, json!({"from": "sled", "to": "sled", "copied": false}));
+}
+
+/// Fields of three kilobytes that do not compress well.
+fn large(number: u64) -> String {
+    let noise = |place: u64| (number * 7_919 + place * place * 104_729).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    json!({ "note": (0..250).map(|place| format!("{:011x}", noise(place))).collect::<String>() }).to_string()
+}
+
+#[test]
+fn a_device_on_redb_on_a_full_disk_refuses_edits_and_goes_on_when_there_is_room() {
+    let test = "a_device_on_redb_on_a_full_disk_refuses_edits_and_goes_on_when_there_is_room";
+    on_small_disk(test, 24, |folder| {
+        let device = Device::at(&folder.join("till"));
+        device.ok(&["init", "--workspace", WORKSPACE, "--store-kind", "redb"]);
+        let put = |number: u64| device.run(&["put", "notes", &number.to_string(), &large(number)]);
+        (0..5).for_each(|number| drop(put(number).success()));
+        let filler = fill(folder, 64 << 10);
+        let mut saved: Vec<u64> = (0..5).collect();
+        let line = (5..300).find_map(|number| match put(number) {
+            outcome if outcome.code == Some(0) => {
+                saved.push(number);
+                None
+            }
+            outcome => Some(outcome.failure()),
+        });
+        let line = line.expect("the disk is full in the end");
+        assert!(line.contains("full") && line.contains("free some space"), "{line}");
+        fs::remove_file(filler).expect("there is room again");
+        put(1_000).success();
+        for number in saved.iter().chain(&[1_000]) {
+            assert_eq!(device.get("notes", &number.to_string()).to_string(), large(*number), "{number}");
+        }
+        assert!(device.status()["total_records"].as_u64().expect("a count") <= saved.len() as u64 + 2);
+    });
+}
+
+#[test]
+fn a_copy_for_which_there_is_no_room_leaves_the_store_as_it_was_and_takes_no_room() {
+    let test = "a_copy_for_which_there_is_no_room_leaves_the_store_as_it_was_and_takes_no_room";
+    on_small_disk(test, 24, |folder| {
+        let device = Device::init(&folder.join("till"), WORKSPACE, "", "");
+        let rows: String = (0..500).map(|id| format!("{{\"id\":{id},{}\n", &large(id)[1..])).collect();
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let file = elsewhere.path().join("notes.ndjson");
+        fs::write(&file, rows).expect("written");
+        device.ok(&["import", file.to_str().expect("a path"), "--collection", "notes"]);
+        let status = device.status();
+        let filler = fill(folder, 2 << 20);
+        let line = device.fails(&["migrate-store", "--to", "redb"]);
+        assert!(line.contains("full") && line.contains("free some space"), "{line}");
+        assert!(!device.store().join("redb").exists() && device.store().join("sled").exists());
+        assert_eq!(device.status(), status);
+        fs::remove_file(filler).expect("there is room again");
+        device.ok(&["migrate-store", "--to", "redb"]);
+        assert_eq!(device.status(), status);
+    });
 }
