@@ -11,10 +11,10 @@ use std::str::FromStr;
 /// What keeps a store's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StoreKind {
-    /// Sled: the fastest single edit; best up to some two million rows.
+    /// Sled: the lightest single edit; best up to some two million rows.
     #[default]
     Sled,
-    /// Redb: opens at once and takes little memory at any size; a single edit writes more.
+    /// Redb: little memory at any size, faster reads of large stores; a single edit writes more, an opening reads the whole file.
     Redb,
 }
 
