@@ -53,6 +53,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("automerge", &["engine/src/record.rs", "engine/src/record/"]),
     ("bincode", &["engine/src/codec.rs"]),
     ("sled", &["engine/src/disk.rs", "engine/src/disk/"]),
+    ("redb", &["engine/src/disk.rs", "engine/src/disk/"]),
     ("negentropy", &["engine/src/session/reconcile.rs"]),
 ];
 

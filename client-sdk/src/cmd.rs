@@ -13,6 +13,7 @@ mod incr;
 mod init;
 mod lines;
 mod list;
+mod migrate_store;
 mod output;
 mod put;
 mod quarantine;
@@ -112,6 +113,8 @@ enum Command {
     Watch(watch::Watch),
     #[command(about = text("cli.status"))]
     Status(status::Status),
+    #[command(about = text("cli.migrate-store"))]
+    MigrateStore(migrate_store::MigrateStore),
     #[command(about = text("cli.demo"))]
     Demo(demo::Demo),
 }
@@ -163,6 +166,7 @@ impl Command {
         match self {
             Self::Init(command) => command.run(place, output).await,
             Self::Demo(command) => command.run(output).await,
+            Self::MigrateStore(command) => command.run(place, output).await,
             command => {
                 let shop = Comptoir::open(&place.store).await?;
                 let lasting = matches!(command, Self::Run(_) | Self::Watch(_));
@@ -202,7 +206,7 @@ impl Command {
             Self::Quarantine(command) => command.run(shop, output).await,
             Self::Series(command) => command.run(shop, output).await,
             Self::Audit(command) => command.run(shop, output).await,
-            Self::Init(_) | Self::Demo(_) => Ok(()),
+            Self::Init(_) | Self::Demo(_) | Self::MigrateStore(_) => Ok(()),
         }
     }
 }

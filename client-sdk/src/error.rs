@@ -184,11 +184,13 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 58] = [
+pub const CODES: [&str; 60] = [
     "disk-full",
     "store-in-use",
     "newer-format",
     "not-a-store",
+    "other-kind",
+    "copy-differs",
     "damaged",
     "disk",
     "not-initialised",

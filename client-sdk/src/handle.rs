@@ -2,13 +2,15 @@
 
 mod history;
 mod live;
+mod migrate;
 mod numbers;
 mod quarantine;
 mod queries;
 mod records;
 
 use crate::error::Error;
-use crate::worker::{self, Command, Notice, Reply, Status, Telling, Worker};
+use crate::worker::{self, Command, Make, Notice, Reply, Status, Telling, Worker};
+use comptoir_engine::disk::StoreKind;
 use comptoir_engine::{
     Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, Now, RecordId, Schema, Settings, StoreError, View,
 };
@@ -69,7 +71,12 @@ pub struct Comptoir {
 impl Comptoir {
     /// Makes a store in an empty or new folder, or opens the one there with new settings.
     pub async fn init(dir: &Path, settings: Settings) -> Result<Self, Error> {
-        Self::start(dir.to_owned(), Some(settings)).await
+        Self::start(dir.to_owned(), Some((settings, None))).await
+    }
+
+    /// As [`Comptoir::init`], with the kind of store it is kept in; an error where the folder holds one of another kind.
+    pub async fn init_on(dir: &Path, kind: StoreKind, settings: Settings) -> Result<Self, Error> {
+        Self::start(dir.to_owned(), Some((settings, Some(kind)))).await
     }
 
     /// Opens the store in a folder. One process at a time.
@@ -77,7 +84,7 @@ impl Comptoir {
         Self::start(dir.to_owned(), None).await
     }
 
-    async fn start(dir: PathBuf, make: Option<Settings>) -> Result<Self, Error> {
+    async fn start(dir: PathBuf, make: Option<Make>) -> Result<Self, Error> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let telling = Telling { notices: broadcast::channel(NOTICES_MAX).0, status: watch::channel(None).0 };
         let (opened, answer) = oneshot::channel();

@@ -36,6 +36,7 @@ mod text;
 mod worker;
 
 pub use comptoir_derive::{Field, Record};
+pub use comptoir_engine::disk::{Copied, StoreKind};
 pub use comptoir_engine::live::{LiveEvent, Step};
 pub use comptoir_engine::query;
 pub use comptoir_engine::record::json;

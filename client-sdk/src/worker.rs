@@ -13,7 +13,7 @@ use slot::Slot;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-pub(crate) use slot::open;
+pub(crate) use slot::{Make, open};
 
 /// The longest the thread sleeps when nothing is due.
 const IDLE_MAX: Duration = Duration::from_secs(3600);

@@ -4,9 +4,21 @@
 use std::ops::Bound;
 use std::path::PathBuf;
 
+mod failure;
+mod folder;
+mod kind;
+mod mark;
+mod migrate;
+pub mod redb;
 pub mod sim;
 pub mod sled;
 pub mod txn;
+
+pub use kind::{Opened, StoreKind, UnknownStore, open};
+pub use migrate::{Copied, migrate};
+
+/// Memory a store may use as a cache unless said otherwise, in bytes.
+pub const CACHE_BYTES: u64 = 48 << 20;
 
 /// The longest key a disk takes, in bytes.
 pub const KEY_BYTES_MAX: usize = 512;
@@ -78,6 +90,25 @@ pub enum DiskError {
     InUse {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder holds a store of another kind than was asked for.
+    #[error(
+        "the store {path} is kept in {found}, not {wanted}: leave the setting out, or copy the store with \
+         `migrate-store --to {wanted}`"
+    )]
+    OtherKind {
+        /// The folder.
+        path: PathBuf,
+        /// What it is.
+        found: StoreKind,
+        /// What was asked for.
+        wanted: StoreKind,
+    },
+    /// A copy is not equal to the store it was made of.
+    #[error("the copy is not equal to the store ({what}): the store is as it was; check the drive, then try again")]
+    CopyDiffers {
+        /// What is not equal.
+        what: String,
     },
     /// The folder holds other things.
     #[error("the folder {path} is not a Comptoir store: use an empty or new folder")]

@@ -51,7 +51,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes a store in an empty disk. `identity` is the disk's marker ([`crate::disk::sled::SledDisk::identity`]).
+    /// Makes a store in an empty disk. `identity` is the disk's marker ([`crate::disk::Opened::identity`]).
     pub fn create(
         disk: Box<dyn Disk>,
         identity: &str,

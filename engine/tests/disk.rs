@@ -1,5 +1,5 @@
-//! One suite for every disk: what `Disk` and `Txn` promise, on sled and on the simulated disk; then what only each of
-//! the two promises. Must not reach into privates.
+//! One suite for every disk: what `Disk` and `Txn` promise, on sled, on redb and on the simulated disk; then what only the
+//! simulated one and sled promise (for redb see `redb.rs`). Must not reach into privates.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use comptoir_engine::disk::redb::RedbDisk;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::disk::txn::{self, TXN_KEY_BYTES_MAX, Txn, VALUE_TOTAL_BYTES_MAX};
-use comptoir_engine::disk::{Batch, Disk, DiskError, KEY_BYTES_MAX, Row, VALUE_BYTES_MAX};
+use comptoir_engine::disk::{Batch, CACHE_BYTES, Disk, DiskError, KEY_BYTES_MAX, Row, VALUE_BYTES_MAX};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -20,6 +21,8 @@ fn on_every_disk(check: impl Fn(&dyn Disk)) {
     check(&SimDisk::new());
     let dir = tempfile::tempdir().unwrap();
     check(&open(dir.path()).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    check(&RedbDisk::open(dir.path(), CACHE_BYTES).unwrap());
 }
 
 fn open(dir: &Path) -> Result<SledDisk, DiskError> {
@@ -315,6 +318,21 @@ fn a_flipped_byte_is_damage_that_names_the_key() {
         assert!(is_damaged(&txn::read(disk, b"key\x01"), "key\\x01"));
         put(disk, b"other", &sealed);
         assert!(is_damaged(&txn::read(disk, b"other"), "other"));
+    });
+}
+
+#[test]
+fn a_row_of_a_newer_release_is_called_so_and_not_damage() {
+    on_every_disk(|disk| {
+        let sealed = b"\x00what a newer release writes";
+        let checksum = crc32fast::hash(&[&[2], b"key".as_slice(), sealed].concat()).to_le_bytes();
+        put(disk, b"key", &[&[2], checksum.as_slice(), sealed].concat());
+        let newer = DiskError::NewerFormat { found: 2, known: 1 };
+        assert_eq!(txn::read(disk, b"key"), Err(newer.clone()));
+        assert_eq!(txn::scan(disk, b"", END, 10), Err(newer.clone()));
+        let mut txn = Txn::new(disk);
+        txn.put(b"key".to_vec(), b"over it");
+        assert_eq!(txn.commit(), Err(newer), "nor is it written over");
     });
 }
 

@@ -1,12 +1,15 @@
 //! The command line: what is asked, in which language, and how it ends: 0 done, 1 failed, 2 asked wrongly. Must not know
 //! how a command does its work.
 
+mod migrate;
 mod serve;
 mod token;
 mod usage;
 
+use crate::log::LogError;
 use crate::text::{self, Told, text};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use comptoir_engine::disk::StoreKind;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +38,8 @@ struct Cli {
 enum Command {
     #[command(about = text("cli.serve"), help_template = text("cli.template"))]
     Serve(ServeArgs),
+    #[command(about = text("cli.migrate_store"), help_template = text("cli.template"))]
+    MigrateStore(MigrateArgs),
     #[command(about = text("cli.token"), help_template = text("cli.template"), subcommand_required = true)]
     #[command(subcommand_help_heading = text("cli.commands"), subcommand_value_name = text("cli.command_name"))]
     Token {
@@ -52,6 +57,17 @@ struct ServeArgs {
     listen: Option<String>,
     #[arg(long, value_name = text("cli.file_name"), help = text("cli.config"))]
     config: Option<PathBuf>,
+    #[arg(long, value_name = text("cli.store_name"), help = text("cli.store"))]
+    store: Option<StoreKind>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = text("cli.options"))]
+struct MigrateArgs {
+    #[arg(long, value_name = text("cli.dir_name"), help = text("cli.data"))]
+    data: PathBuf,
+    #[arg(long, value_name = text("cli.store_name"), help = text("cli.to"))]
+    to: StoreKind,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +98,8 @@ enum CmdError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 impl CmdError {
@@ -89,6 +107,7 @@ impl CmdError {
         match self {
             Self::Serve(error) => error,
             Self::Token(error) => error,
+            Self::Log(error) => error,
         }
     }
 
@@ -130,7 +149,13 @@ fn complain(error: &dyn Told) {
 
 fn run(cli: Cli) -> Result<(), CmdError> {
     match cli.command {
-        Command::Serve(args) => Ok(Serve { data: args.data, listen: args.listen, config: args.config }.run()?),
+        Command::Serve(args) => {
+            Ok(Serve { data: args.data, listen: args.listen, config: args.config, store: args.store }.run()?)
+        }
+        Command::MigrateStore(args) => {
+            println!("{}", migrate::migrate(&args.data, args.to)?);
+            Ok(())
+        }
         Command::Token { command: TokenCommand::Create(args) } => {
             let token = token::create(&args.data, &args.workspace, &args.role, &args.name, &args.expires)?;
             println!("{token}");

@@ -1,7 +1,9 @@
 //! What the operator may set: one TOML file, every limit by name and unit. Must not know what the limits guard.
 
 use crate::text::Told;
-use serde::Deserialize;
+use comptoir_engine::disk::StoreKind;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,9 @@ pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
 pub struct Config {
     /// Where to listen: address and port.
     pub listen: String,
+    /// What keeps the log: `sled` or `redb`. Unless said, what the folder holds already, and sled in a new one.
+    #[serde(deserialize_with = "store_kind")]
+    pub store: Option<StoreKind>,
     /// Memory the log's store may use as a cache, in bytes.
     pub cache_bytes: u64,
     /// Connections served at once, of any kind.
@@ -53,6 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:7440".to_owned(),
+            store: None,
             cache_bytes: 64 << 20,
             connections_max: 10_000,
             sessions_per_workspace_max: 1_000,
@@ -71,6 +77,10 @@ impl Default for Config {
             shutdown_timeout_ms: 10_000,
         }
     }
+}
+
+fn store_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StoreKind>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Why the settings cannot be used.

@@ -3,6 +3,7 @@
 
 mod append;
 mod committer;
+mod migrate;
 mod read;
 mod rows;
 mod writer;
@@ -21,6 +22,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use committer::Committer;
+pub use migrate::migrate;
 pub use read::{Leaf, Reader};
 pub use rows::Head;
 pub use writer::{DrawEpoch, Push, Writer};

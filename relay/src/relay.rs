@@ -12,8 +12,7 @@ use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
 use crate::room::Hub;
 use crate::text::Told;
 use crate::ws::Door;
-use comptoir_engine::disk::DiskError;
-use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::disk::{self, DiskError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -95,11 +94,10 @@ pub struct Relay {
 impl Relay {
     /// Opens the data folder, makes what is missing in it, and serves at [`Config::listen`].
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let (dir, options) = (log_folder(data), SledOptions { cache_bytes: config.cache_bytes });
+        let (dir, kind, cache_bytes) = (log_folder(data), config.store, config.cache_bytes);
         let open = move || -> Result<OpenedDisk, DiskError> {
-            let disk = SledDisk::open(&dir, &options)?;
-            let identity = disk.identity();
-            Ok(OpenedDisk { disk: Arc::new(disk), identity })
+            let opened = disk::open(&dir, kind, cache_bytes)?;
+            Ok(OpenedDisk { disk: opened.disk.into(), identity: opened.identity })
         };
         Self::start_on(open, &keys_folder(data), config, clock).await
     }

@@ -34,6 +34,12 @@ pub fn text(key: &str) -> String {
     rust_i18n::t!(key).into_owned()
 }
 
+/// As [`text`], with values in their places.
+pub fn text_with(key: &str, values: &[(&str, String)]) -> String {
+    let (names, values): (Vec<_>, Vec<_>) = values.iter().cloned().unzip();
+    rust_i18n::replace_patterns(&text(key), &names, &values)
+}
+
 /// The error in one line, in the chosen language.
 pub fn tell(error: &dyn Told) -> String {
     tell_in(&rust_i18n::locale(), error)
@@ -63,6 +69,8 @@ impl Told for DiskError {
             Self::Poisoned => "disk_stopped",
             Self::InUse { .. } => "data_in_use",
             Self::NotAStore { .. } => "not_a_store",
+            Self::OtherKind { .. } => "other_kind",
+            Self::CopyDiffers { .. } => "copy_differs",
             Self::Damaged { .. } => "data_damaged",
             Self::NewerFormat { .. } => "newer_format",
             Self::TooLong { .. } => "row_too_long",
@@ -75,7 +83,10 @@ impl Told for DiskError {
             Self::Full { .. } | Self::Poisoned => Vec::new(),
             Self::Io { cause, .. } => vec![("cause", cause.clone())],
             Self::InUse { path } | Self::NotAStore { path } => vec![("path", path.display().to_string())],
-            Self::Damaged { what } => vec![("what", what.clone())],
+            Self::OtherKind { path, found, wanted } => {
+                vec![("path", path.display().to_string()), ("found", found.to_string()), ("wanted", wanted.to_string())]
+            }
+            Self::CopyDiffers { what } | Self::Damaged { what } => vec![("what", what.clone())],
             Self::NewerFormat { found, known } => vec![("found", found.to_string()), ("known", known.to_string())],
             Self::TooLong { bytes, bytes_max, .. } => {
                 vec![("bytes", bytes.to_string()), ("bytes_max", bytes_max.to_string())]

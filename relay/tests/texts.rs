@@ -45,4 +45,5 @@ fn every_error_has_a_french_text_and_no_french_text_is_left_over() {
 fn every_text_of_the_command_line_is_there_in_both_languages() {
     assert!(!keys("en", "cli").is_empty());
     assert_eq!(keys("en", "cli"), keys("fr", "cli"));
+    assert_eq!(keys("en", "said"), keys("fr", "said"));
 }

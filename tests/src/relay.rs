@@ -33,7 +33,13 @@ fn address(running: &Running) -> SocketAddr {
 impl Relay {
     /// Serves the folder `data` on a free port.
     pub fn start(data: &Path) -> Self {
-        let running = serve(data, "127.0.0.1:0");
+        Self::start_with(data, &[])
+    }
+
+    /// As [`Relay::start`], with more arguments of `serve`, which a restart leaves out.
+    pub fn start_with(data: &Path, args: &[&str]) -> Self {
+        let mut command = command(&["serve", "--listen", "127.0.0.1:0"]);
+        let running = Running::start(command.args(args).arg("--data").arg(data));
         let address = address(&running);
         Self { data: data.to_owned(), address, running: Some(running) }
     }

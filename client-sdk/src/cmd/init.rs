@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::handle::Comptoir;
 use crate::text::{text, text_with};
 use clap::Args;
+use comptoir_engine::disk::StoreKind;
 use comptoir_engine::{Settings, WorkspaceId};
 use serde_json::json;
 
@@ -19,6 +20,8 @@ pub(super) struct Init {
     token: String,
     #[arg(long, help = text("arg.device-name"))]
     device_name: Option<String>,
+    #[arg(long, value_name = text("arg.kind-name"), help = text("arg.store-kind"))]
+    store_kind: Option<StoreKind>,
 }
 
 impl Init {
@@ -33,7 +36,10 @@ impl Init {
             token: self.token,
             device_name: device_name.unwrap_or_else(|| "device".to_owned()),
         };
-        let shop = Comptoir::init(&place.store, settings).await?;
+        let shop = match self.store_kind {
+            Some(kind) => Comptoir::init_on(&place.store, kind, settings).await?,
+            None => Comptoir::init(&place.store, settings).await?,
+        };
         let status = shop.status().await?;
         shop.shut_down().await?;
         let (workspace, device) = (status.settings.workspace.to_string(), status.device.to_string());

@@ -9,6 +9,10 @@ pub(super) fn args(error: &StoreError) -> Vec<(&'static str, String)> {
         StoreError::Disk(DiskError::InUse { path } | DiskError::NotAStore { path }) => {
             vec![("path", path.display().to_string())]
         }
+        StoreError::Disk(DiskError::OtherKind { path, found, wanted }) => {
+            vec![("path", path.display().to_string()), ("found", found.to_string()), ("wanted", wanted.to_string())]
+        }
+        StoreError::Disk(DiskError::CopyDiffers { what }) => vec![("cause", what.clone())],
         StoreError::Disk(DiskError::NewerFormat { found, known }) => {
             vec![("found", found.to_string()), ("known", known.to_string())]
         }
@@ -65,6 +69,8 @@ pub(super) fn code(error: &StoreError) -> &'static str {
         StoreError::Disk(DiskError::InUse { .. }) => "store-in-use",
         StoreError::Disk(DiskError::NewerFormat { .. }) => "newer-format",
         StoreError::Disk(DiskError::NotAStore { .. }) => "not-a-store",
+        StoreError::Disk(DiskError::OtherKind { .. }) => "other-kind",
+        StoreError::Disk(DiskError::CopyDiffers { .. }) => "copy-differs",
         StoreError::Disk(DiskError::Damaged { .. }) | StoreError::Damaged { .. } => "damaged",
         StoreError::Disk(_) => "disk",
         StoreError::NotInitialised => "not-initialised",

@@ -2,8 +2,7 @@
 //! not know connections.
 
 use crate::error::Error;
-use comptoir_engine::disk::DiskError;
-use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::disk::{self, CACHE_BYTES, DiskError, StoreKind};
 use comptoir_engine::{Engine, Settings, StoreError};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -17,18 +16,21 @@ const RETRY_MAX: Duration = Duration::from_secs(4);
 /// After working so long a store has recovered: the next failure is its first.
 const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 
+/// A store to be made: its settings, and the kind it must be of.
+pub(crate) type Make = (Settings, Option<StoreKind>);
+
 /// Opens or makes the store in `dir`.
-pub(crate) fn open(dir: &Path, make: Option<Settings>) -> Result<Engine, Error> {
+pub(crate) fn open(dir: &Path, make: Option<Make>) -> Result<Engine, Error> {
     let mut rng = StdRng::from_rng(&mut rand::rng());
     if make.is_none() && !dir.join("format").exists() {
         // Opening would make a folder; only `init` does that.
         return Err(StoreError::NotInitialised.into());
     }
-    let disk = SledDisk::open(dir, &SledOptions::default()).map_err(StoreError::from)?;
-    let identity = disk.identity();
+    let wanted = make.as_ref().and_then(|(_, kind)| *kind);
+    let opened = disk::open(dir, wanted, CACHE_BYTES).map_err(StoreError::from)?;
     Ok(match make {
-        Some(settings) => Engine::create(Box::new(disk), &identity, settings, &mut rng)?,
-        None => Engine::open(Box::new(disk), &identity, &mut rng)?,
+        Some((settings, _)) => Engine::create(opened.disk, &opened.identity, settings, &mut rng)?,
+        None => Engine::open(opened.disk, &opened.identity, &mut rng)?,
     })
 }
 

@@ -4,8 +4,7 @@
 //! The folder holds
 //!
 //! ```text
-//! lock     held while the store is open
-//! format   the format version of the folder, as text: "1\n"
+//! lock     see `folder.rs`, and so `format`
 //! sled/    the sled database; its row ff ff "commit" is the newest commit, written in the same batch as the commit
 //! journal  the newest commits, of which sled may not have all: see `sled/journal.rs`
 //! mark     the newest commit known to be durable, in one of two slots, at bytes 0 and 4096
@@ -21,28 +20,25 @@
 //! What this does not see: a byte spoiled in the middle of sled's log can bring back an older state of some rows, each
 //! with a valid checksum, while the newest commit is still there. Only a digest over the rows themselves shows that.
 
-mod folder;
 mod journal;
-mod mark;
 mod nudge;
 mod overlay;
+mod release;
 
-use folder::{
-    await_release, identity, make_folder, read_through, refuse_foreign, remove_half_snapshots, settle_format,
-    sync_folder, take_lock,
-};
 use journal::{Journal, Pending};
-use mark::{Commit, Mark};
 use nudge::Nudge;
 use overlay::Overlay;
+use release::{await_release, read_through, remove_half_snapshots};
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{Batch, Disk, DiskError, Row};
+use super::failure::{Poison, io_error};
+use super::folder::{Folder, make_folder, sync_folder};
+use super::mark::{Commit, Mark};
+use super::{Batch, CACHE_BYTES, Disk, DiskError, Row, StoreKind};
 
 const READING: &str = "reading";
 const FLUSHING: &str = "flushing";
@@ -57,7 +53,7 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 48 << 20 }
+        Self { cache_bytes: CACHE_BYTES }
     }
 }
 
@@ -81,8 +77,7 @@ pub struct SledDisk {
     /// Held for writing while a batch is applied, for reading while rows are read: sled's own ranges can see half a batch.
     newest: RwLock<Newest>,
     durable: Mutex<Durable>,
-    identity: String,
-    _lock: File,
+    folder: Folder,
 }
 
 impl SledDisk {
@@ -91,13 +86,14 @@ impl SledDisk {
     /// Errors: [`DiskError::InUse`], [`DiskError::NotAStore`], [`DiskError::NewerFormat`], [`DiskError::Damaged`] when
     /// sled cannot read its file or has lost writes, [`DiskError::Full`] and [`DiskError::Io`].
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Self, DiskError> {
+        Self::open_in(Folder::open(dir, Some(StoreKind::Sled))?, options)
+    }
+
+    /// As [`SledDisk::open`], in a folder that is locked already.
+    pub(super) fn open_in(folder: Folder, options: &SledOptions) -> Result<Self, DiskError> {
         const OPENING: &str = "opening the store";
         let io = |error| io_error(OPENING, &error);
-        make_folder(dir).map_err(io)?;
-        refuse_foreign(dir)?;
-        let lock = take_lock(dir)?;
-        let identity = identity(&lock).map_err(io)?;
-        settle_format(dir)?;
+        let dir = folder.dir.as_path();
         let sled_dir = dir.join("sled");
         make_folder(&sled_dir).map_err(io)?;
         remove_half_snapshots(&sled_dir).map_err(io)?;
@@ -105,7 +101,7 @@ impl SledDisk {
         read_through(&sled_dir).map_err(io)?;
         let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
         let db = caught(OPENING, || config.open())?;
-        let tree = Tree { nudge: Some(Nudge::start(db.clone())), db: Some(db), poisoned: AtomicBool::new(false) };
+        let tree = Tree { nudge: Some(Nudge::start(db.clone())), db: Some(db), poison: Poison::default() };
         let mut overlay = Overlay::default();
         let (journal, newest) =
             Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch| overlay.apply(batch))?;
@@ -117,14 +113,14 @@ impl SledDisk {
         let mark = Mark::open(&dir.join("mark"), newest)?;
         sync_folder(&sled_dir).and_then(|()| sync_folder(dir)).map_err(io)?;
         let newest = RwLock::new(Newest { overlay, pending: Pending::after(newest) });
-        Ok(Self { tree, data, newest, durable: Mutex::new(Durable { journal, mark }), identity, _lock: lock })
+        Ok(Self { tree, data, newest, durable: Mutex::new(Durable { journal, mark }), folder })
     }
 
     /// Tells this store from a copy of it: a copied, restored or moved folder has another identity, and so has the same
     /// folder on another machine. Made of the lock file's device, inode and creation time and of the machine's id, as
     /// far as the system knows them; stable while the folder stays where it is.
     pub fn identity(&self) -> String {
-        self.identity.clone()
+        self.folder.identity.clone()
     }
 
     fn between_batches(&self) -> RwLockReadGuard<'_, Newest> {
@@ -221,7 +217,7 @@ struct Tree {
     /// `None` only while it is dropped.
     db: Option<sled::Db>,
     nudge: Option<Nudge>,
-    poisoned: AtomicBool,
+    poison: Poison,
 }
 
 impl Tree {
@@ -240,18 +236,11 @@ impl Tree {
     }
 
     fn io(&self, doing: &'static str, call: impl FnOnce() -> io::Result<()>) -> Result<(), DiskError> {
-        self.guarded(|| call().map_err(|error| io_error(doing, &error)))
+        self.poison.io(doing, call)
     }
 
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T, DiskError>) -> Result<T, DiskError> {
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(DiskError::Poisoned);
-        }
-        let outcome = call();
-        if outcome.is_err() {
-            self.poisoned.store(true, Ordering::Release);
-        }
-        outcome
+        self.poison.guarded(call)
     }
 
     /// Gives sled the rows it lacks, in one batch.
@@ -297,12 +286,5 @@ fn caught<T>(doing: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Res
         Ok(Err(sled::Error::Io(error))) => Err(io_error(doing, &error)),
         Ok(Err(error)) => Err(DiskError::Damaged { what: format!("sled, while {doing}: {error}") }),
         Err(_) => Err(DiskError::Damaged { what: format!("sled panicked while {doing}") }),
-    }
-}
-
-fn io_error(doing: &'static str, error: &io::Error) -> DiskError {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => DiskError::Full { doing },
-        _ => DiskError::Io { doing, cause: error.to_string() },
     }
 }

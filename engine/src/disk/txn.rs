@@ -12,6 +12,9 @@
 //! key of a part     [0xfe][length of the head's key, u16 BE][the head's key][part number u32 BE, from 1]
 //! ```
 //!
+//! The checksum of version 1 leaves the version byte out. A later version keeps version and checksum in their places and
+//! begins its checksum with the version byte: so a newer row is told from a spoiled version byte.
+//!
 //! The length in a part's key keeps the parts of one value together whatever bytes the keys hold.
 
 use std::collections::BTreeMap;
@@ -337,15 +340,23 @@ fn seal(key: &[u8], kind: u8, payload: &[&[u8]]) -> Vec<u8> {
     row
 }
 
-/// The kind and the payload of `row`, once its checksum is right. Another version than this one is damage too: a newer
-/// release says so in the store's own format number.
+/// The kind and the payload of `row`, once its checksum is right.
 fn unseal<'r>(key: &[u8], row: &'r [u8]) -> Result<(u8, &'r [u8]), DiskError> {
     match row {
         [ROW_VERSION, a, b, c, d, sealed @ ..] if checksum(key, sealed) == u32::from_le_bytes([*a, *b, *c, *d]) => {
             sealed.split_first().map(|(kind, payload)| (*kind, payload)).ok_or_else(|| damaged(key, "it is cut short"))
         }
+        [found @ 2..=u8::MAX, a, b, c, d, sealed @ ..] if newer_checksum(*found, key, sealed) == [*a, *b, *c, *d] => {
+            Err(DiskError::NewerFormat { found: *found, known: ROW_VERSION })
+        }
         _ => Err(damaged(key, "its checksum is wrong")),
     }
+}
+
+fn newer_checksum(version: u8, key: &[u8], sealed: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    [&[version], key, sealed].into_iter().for_each(|piece| hasher.update(piece));
+    hasher.finalize().to_le_bytes()
 }
 
 fn checksum(key: &[u8], sealed: &[u8]) -> u32 {

@@ -4,6 +4,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::relay::{Relay, StartError};
 use crate::text::Told;
+use comptoir_engine::disk::StoreKind;
 use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -61,6 +62,8 @@ pub struct Serve {
     pub listen: Option<String>,
     /// The settings' file.
     pub config: Option<PathBuf>,
+    /// What keeps the log; overrides the settings.
+    pub store: Option<StoreKind>,
 }
 
 impl Serve {
@@ -80,6 +83,7 @@ impl Serve {
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
+        config.store = self.store.or(config.store);
         config.check()?;
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
             let stop = stop_signal()?;

@@ -154,7 +154,7 @@ fn read_entries(
     }
 }
 
-fn read_leaves(disk: &dyn Disk, workspace: &WorkspaceId) -> Result<Vec<Leaf>, LogError> {
+pub(super) fn read_leaves(disk: &dyn Disk, workspace: &WorkspaceId) -> Result<Vec<Leaf>, LogError> {
     let (mut from, until) = rows::documents(workspace);
     let mut leaves = Vec::new();
     loop {

@@ -13,8 +13,8 @@
 //! is known by its number. A frame is synced before the next one is written: only the last can be torn, and what it holds
 //! was promised to nobody.
 
-use super::io_error;
-use super::mark::Commit;
+use crate::disk::failure::io_error;
+use crate::disk::mark::Commit;
 use crate::disk::{Batch, DiskError};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -212,7 +212,7 @@ fn encode(out: &mut Vec<u8>, before: Commit, batch: &Batch) -> Commit {
         out.extend_from_slice(&value.as_ref().map_or(REMOVED, |value| value.len() as u32).to_le_bytes());
         out.extend_from_slice(value.as_deref().unwrap_or_default());
     }
-    let commit = before.next(&out[start..]);
+    let commit = before.next([&out[start..]]);
     out.extend_from_slice(&commit.chain.to_le_bytes());
     commit
 }
@@ -252,7 +252,7 @@ impl<'b> Reader<'b> {
             };
             batch.rows.insert(key, value);
         }
-        let commit = before.next(&whole[..whole.len() - self.0.len()]);
+        let commit = before.next([&whole[..whole.len() - self.0.len()]]);
         (self.u32()? == commit.chain && number == commit.number).then_some((batch, commit))
     }
 }

@@ -1,7 +1,8 @@
-//! The newest commit, as a number and a chained checksum, and the file that remembers it outside sled. Must not know sled.
+//! The newest commit, as a number and a chained checksum, and the file that remembers it outside the database.
+//! Must not know which database.
 
-use super::io_error;
-use crate::disk::DiskError;
+use super::DiskError;
+use super::failure::io_error;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -20,10 +21,10 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    /// The commit that `entry` makes, which follows this one.
-    pub(super) fn next(self, entry: &[u8]) -> Self {
+    /// The commit that `entry` makes, which follows this one; the entry is given in pieces.
+    pub(super) fn next<'e>(self, entry: impl IntoIterator<Item = &'e [u8]>) -> Self {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.chain);
-        hasher.update(entry);
+        entry.into_iter().for_each(|piece| hasher.update(piece));
         Self { number: self.number + 1, chain: hasher.finalize() }
     }
 
@@ -46,7 +47,7 @@ impl Commit {
     }
 }
 
-/// The file that remembers the newest durable commit outside sled.
+/// The file that remembers the newest durable commit outside the database.
 pub(super) struct Mark {
     file: File,
     slot: usize,
