@@ -7,6 +7,7 @@
 //! lock     held while the store is open
 //! format   the format version of the folder, as text: "1\n"
 //! sled/    the sled database; its row ff ff "commit" is the newest commit, written in the same batch as the commit
+//! making   only while sled's files are made for the first time
 //! mark     the newest commit known to be durable, in one of two slots, at bytes 0 and 4096
 //! commit   [version u8 = 1][number u64][chain u32][crc32 of these 13 bytes, u32], little-endian, in both places
 //! ```
@@ -24,8 +25,8 @@ mod mark;
 mod nudge;
 
 use folder::{
-    await_release, identity, make_folder, read_through, refuse_foreign, remove_half_snapshots, settle_format,
-    sync_folder, take_lock,
+    await_release, identity, make_folder, make_sled, read_through, refuse_foreign, remove_half_snapshots,
+    settle_format, sled_is_made, take_lock,
 };
 use mark::{Commit, Mark};
 use nudge::Nudge;
@@ -79,7 +80,7 @@ impl SledDisk {
         let identity = identity(&lock).map_err(io)?;
         settle_format(dir)?;
         let sled_dir = dir.join("sled");
-        make_folder(&sled_dir).map_err(io)?;
+        make_sled(dir, &sled_dir).map_err(io)?;
         remove_half_snapshots(&sled_dir).map_err(io)?;
         await_release(dir, &sled_dir.join("db"))?;
         read_through(&sled_dir).map_err(io)?;
@@ -93,7 +94,7 @@ impl SledDisk {
         OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
         let newest = tree.newest_commit()?;
         let mark = Mark::open(&dir.join("mark"), newest)?;
-        sync_folder(&sled_dir).and_then(|()| sync_folder(dir)).map_err(io)?;
+        sled_is_made(dir, &sled_dir).map_err(io)?;
         Ok(Self { tree, data, newest: RwLock::new(newest), mark: Mutex::new(mark), identity, _lock: lock })
     }
 

@@ -12,6 +12,7 @@ const FORMAT_VERSION: u8 = 1;
 /// How long sled's threads may take to let go of the file after their database was dropped: milliseconds as a rule.
 const RELEASE_WAITS_MAX: u32 = 1_000;
 const RELEASE_WAIT_MS: u64 = 5;
+const MAKING: &str = "making";
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
 
@@ -94,6 +95,31 @@ pub(super) fn settle_format(dir: &Path) -> Result<(), DiskError> {
                 .map_err(io)
         }
         Err(error) => Err(io(error)),
+    }
+}
+
+/// Makes the folder of sled's files, where there is none. In a new store the file `making` is there until they are complete
+/// and synced: what a power cut leaves of them before that holds nothing, and sled may not open it, so they are made again.
+/// A store that has its mark was complete: nothing of it is ever removed.
+pub(super) fn make_sled(dir: &Path, sled_dir: &Path) -> io::Result<()> {
+    let making = dir.join(MAKING);
+    if dir.join("mark").exists() || (sled_dir.is_dir() && !making.exists()) {
+        return make_folder(sled_dir);
+    }
+    File::create(making)?;
+    sync_folder(dir)?;
+    match fs::remove_dir_all(sled_dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => make_folder(sled_dir),
+    }
+}
+
+/// Sled's files are complete and synced.
+pub(super) fn sled_is_made(dir: &Path, sled_dir: &Path) -> io::Result<()> {
+    sync_folder(sled_dir)?;
+    match fs::remove_file(dir.join(MAKING)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => sync_folder(dir),
     }
 }
 
