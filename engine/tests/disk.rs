@@ -781,3 +781,22 @@ fn writes_that_a_flipped_byte_in_the_file_took_are_noticed() {
         fs::remove_dir_all(&spoiled).unwrap();
     }
 }
+
+#[test]
+fn a_store_whose_making_was_cut_short_is_made_again_and_a_complete_one_never_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    drop(open(&store).unwrap());
+    // As a power cut leaves it: sled's files are named and not written, the mark is not there yet.
+    fs::remove_file(store.join("mark")).unwrap();
+    fs::write(store.join("sled/conf"), [0; 40]).unwrap();
+    fs::write(store.join("making"), b"").unwrap();
+    let disk = open(&store).unwrap();
+    put(&disk, b"key", b"value");
+    disk.flush().unwrap();
+    drop(disk);
+    assert!(!store.join("making").exists());
+    fs::write(store.join("making"), b"").unwrap();
+    assert_eq!(all(&open(&store).unwrap()).len(), 1);
+    assert!(!store.join("making").exists());
+}

@@ -7,6 +7,7 @@
 //! lock     see `folder.rs`, and so `format`
 //! sled/    the sled database; its row ff ff "commit" is the newest commit, written in the same batch as the commit
 //! journal  the newest commits, of which sled may not have all: see `sled/journal.rs`
+//! making   only while sled's files are made for the first time
 //! mark     the newest commit known to be durable, in one of two slots, at bytes 0 and 4096
 //! commit   [version u8 = 1][number u64][chain u32][crc32 of these 13 bytes, u32], little-endian, in both places
 //! ```
@@ -21,11 +22,13 @@
 //! with a valid checksum, while the newest commit is still there. Only a digest over the rows themselves shows that.
 
 mod journal;
+mod making;
 mod nudge;
 mod overlay;
 mod release;
 
 use journal::{Journal, Pending};
+use making::{make_sled, sled_is_made};
 use nudge::Nudge;
 use overlay::Overlay;
 use release::{await_release, read_through, remove_half_snapshots};
@@ -36,7 +39,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::failure::{Poison, io_error};
-use super::folder::{Folder, make_folder, sync_folder};
+use super::folder::Folder;
 use super::mark::{Commit, Mark};
 use super::{Batch, CACHE_BYTES, Disk, DiskError, Row, StoreKind};
 
@@ -95,7 +98,7 @@ impl SledDisk {
         let io = |error| io_error(OPENING, &error);
         let dir = folder.dir.as_path();
         let sled_dir = dir.join("sled");
-        make_folder(&sled_dir).map_err(io)?;
+        make_sled(dir, &sled_dir).map_err(io)?;
         remove_half_snapshots(&sled_dir).map_err(io)?;
         await_release(dir, &sled_dir.join("db"))?;
         read_through(&sled_dir).map_err(io)?;
@@ -111,7 +114,7 @@ impl SledDisk {
         data.sync_all().map_err(io)?;
         OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
         let mark = Mark::open(&dir.join("mark"), newest)?;
-        sync_folder(&sled_dir).and_then(|()| sync_folder(dir)).map_err(io)?;
+        sled_is_made(dir, &sled_dir).map_err(io)?;
         let newest = RwLock::new(Newest { overlay, pending: Pending::after(newest) });
         Ok(Self { tree, data, newest, durable: Mutex::new(Durable { journal, mark }), folder })
     }

@@ -4,6 +4,7 @@ use crate::process::Watched;
 use crate::sales::{SHOP, Sales};
 use crate::tape::Step;
 use comptoir::{Comptoir, Mode, State};
+use comptoir_engine::disk::DiskError;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::{Engine, StoreError, Timestamp};
 use comptoir_tests::wait;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the process that is watched does.
 #[derive(Debug, Clone, clap::Args)]
@@ -158,9 +159,23 @@ pub fn open(store: &Path) -> Result<Engine, StoreError> {
     if !store.join("format").exists() {
         return Err(StoreError::NotInitialised);
     }
-    let disk = SledDisk::open(store, &SledOptions::default())?;
+    let disk = opened(store)?;
     let identity = disk.identity();
     Engine::open(Box::new(disk), &identity, &mut rng)
+}
+
+/// Opens a disk. A process that another thread starts holds every lock of this one for a moment, until it runs its own
+/// program.
+pub fn opened(folder: &Path) -> Result<SledDisk, DiskError> {
+    let begun = Instant::now();
+    loop {
+        match SledDisk::open(folder, &SledOptions::default()) {
+            Err(DiskError::InUse { .. }) if begun.elapsed() < Duration::from_secs(10) => {}
+            opened => return opened,
+        }
+        // wait: between two tries, because the lock is let go of without a word.
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The time of edits made after a power cut.

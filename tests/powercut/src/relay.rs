@@ -8,7 +8,6 @@ use crate::tape::Step;
 use comptoir::{Comptoir, Mode, Settings, WorkspaceId};
 use comptoir_engine::Timestamp;
 use comptoir_engine::digest::Digest;
-use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, FromRelay};
 use comptoir_relay::auth::{Auth, Grant};
@@ -229,7 +228,7 @@ impl Listener for Standing {
 
 /// Opens a log as the relay does, and reads all of it.
 pub fn open(log: &Path, grant: &Grant) -> Result<Opened, LogError> {
-    let disk = SledDisk::open(log, &SledOptions::default())?;
+    let disk = device::opened(log)?;
     let identity = disk.identity();
     let draw = Box::new(|| Ok(LogEpoch([7; 16])));
     let mut writer = Writer::open(OpenedDisk { disk: Arc::new(disk), identity }, draw)?;
