@@ -23,6 +23,7 @@
 mod folder;
 mod mark;
 mod nudge;
+mod quiet;
 
 use folder::{
     await_release, identity, make_folder, make_sled, read_through, refuse_foreign, remove_half_snapshots,
@@ -30,6 +31,7 @@ use folder::{
 };
 use mark::{Commit, Mark};
 use nudge::Nudge;
+pub use quiet::quiet_panics;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
