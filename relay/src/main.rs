@@ -4,5 +4,6 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    comptoir_engine::disk::sled::quiet_panics();
     comptoir_relay::cmd::main()
 }

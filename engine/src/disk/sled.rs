@@ -25,12 +25,14 @@ mod journal;
 mod making;
 mod nudge;
 mod overlay;
+mod quiet;
 mod release;
 
 use journal::{Journal, Pending};
 use making::{make_sled, sled_is_made};
 use nudge::Nudge;
 use overlay::Overlay;
+pub use quiet::quiet_panics;
 use release::{await_release, read_through, remove_half_snapshots};
 use std::fs::{File, OpenOptions};
 use std::io;

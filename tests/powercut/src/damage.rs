@@ -185,7 +185,7 @@ impl Patient {
     /// Spoils the device's store; what it is told to do then gives it everything again.
     pub fn heal_device(&self) {
         let (store, aside) = (self.path(), self.folder.path().join("aside"));
-        self.break_log(&store.join("sled/db"));
+        break_store(&store);
         let line = Device::at(&store).fails(&["list", "sales"]);
         assert!(line.contains("damaged") && line.contains("rebuild from the relay into a new one"), "{line}");
         let relay = Relay::start(&self.folder.path().join("relay"));
@@ -199,7 +199,7 @@ impl Patient {
     pub fn heal_relay(&self) {
         let (data, aside) = (self.path(), self.folder.path().join("aside"));
         let log = relay::log_folder(&data);
-        self.break_log(&log.join("sled/db"));
+        break_store(&log);
         let mut serve = comptoir_tests::relay::command(&["serve", "--listen", "127.0.0.1:0"]);
         let line = program::run(serve.arg("--data").arg(&data)).failure();
         assert!(line.contains("damaged"), "{line}");
@@ -211,12 +211,6 @@ impl Patient {
         let late = self.folder.path().join("late");
         Device::init(&late, relay::WORKSPACE, &relay.url(), &self.token).sync();
         assert_eq!(look_at_device(&late, self.sales), Shown::All);
-    }
-
-    /// Half of sled's log is gone.
-    fn break_log(&self, path: &Path) {
-        let bytes = fs::read(path).expect("the log");
-        fs::write(path, &bytes[..bytes.len() / 2]).expect("the log");
     }
 
     fn look(&self, folder: &Path) -> Shown {
@@ -242,6 +236,14 @@ impl Patient {
             }
         }
     }
+}
+
+/// Half of sled's log is gone, and the journal that could replace it.
+fn break_store(folder: &Path) {
+    let path = folder.join("sled/db");
+    let bytes = fs::read(&path).expect("the log");
+    fs::write(path, &bytes[..bytes.len() / 2]).expect("the log");
+    fs::write(folder.join("journal"), b"").expect("the journal");
 }
 
 fn look_at_device(folder: &Path, sales: usize) -> Shown {

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use comptoir_engine::StoreError;
+use comptoir_engine::disk::sled::quiet_panics;
 use comptoir_engine::store::Checked;
 use comptoir_powercut::cuts::{self, Report, Side};
 use comptoir_powercut::damage::{self, Patient};
@@ -47,6 +48,7 @@ enum Part {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    quiet_panics();
     match args.part {
         Some(Part::Sell(selling)) => device::sell(&selling),
         Some(Part::Check { store }) => check(&store),
@@ -122,8 +124,6 @@ fn failing_calls(as_json: bool) -> ExitCode {
 }
 
 fn damaged_files(args: &Args) -> ExitCode {
-    // What sled panics about is caught, and is counted by what comes of it.
-    std::panic::set_hook(Box::new(|_| {}));
     let mut fine = true;
     let device = [("device", Side::Device, false), ("device that was killed", Side::Device, true)];
     let relay = [("relay", Side::Relay, false), ("relay that was killed", Side::Relay, true)];

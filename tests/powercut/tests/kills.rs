@@ -9,5 +9,5 @@ fn nothing_reported_saved_or_acknowledged_is_lost_by_two_hundred_kills() {
     eprintln!("{killed:?}");
     assert_eq!(killed.tills + killed.relays, kills);
     assert!(killed.tills > kills / 3 && killed.relays > kills / 5, "{killed:?}");
-    assert!(killed.saved > killed.synced && killed.synced > 50, "{killed:?}");
+    assert!(killed.saved >= killed.synced && killed.synced > 50, "{killed:?}");
 }
