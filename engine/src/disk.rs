@@ -18,7 +18,7 @@ pub use kind::{Opened, StoreKind, UnknownStore, open};
 pub use migrate::{Copied, migrate};
 
 /// Memory a store may use as a cache unless said otherwise, in bytes.
-pub const CACHE_BYTES: u64 = 48 << 20;
+pub const CACHE_BYTES: u64 = 32 << 20;
 
 /// The longest key a disk takes, in bytes.
 pub const KEY_BYTES_MAX: usize = 512;
