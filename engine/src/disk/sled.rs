@@ -156,7 +156,7 @@ impl Disk for SledDisk {
     }
 
     fn range(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
-        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        let Some(bounds) = super::bounds(from, until) else { return self.tree.guarded(|| Ok(Vec::new())) };
         let newest = self.between_batches();
         self.tree.call(READING, |db| {
             let rows = db.range::<&[u8], _>(bounds).map(owned);
@@ -165,7 +165,7 @@ impl Disk for SledDisk {
     }
 
     fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
-        let Some(bounds) = super::bounds(from, until) else { return Ok(Vec::new()) };
+        let Some(bounds) = super::bounds(from, until) else { return self.tree.guarded(|| Ok(Vec::new())) };
         let newest = self.between_batches();
         self.tree.call(READING, |db| {
             let rows = db.range::<&[u8], _>(bounds).rev().map(owned);

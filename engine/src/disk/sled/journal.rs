@@ -43,14 +43,13 @@ impl Pending {
         Self { before: newest, through: newest, ..Self::default() }
     }
 
-    /// Takes in a batch that becomes the newest commit; answers that.
-    pub(super) fn push(&mut self, batch: &Batch) -> Commit {
+    /// Takes in a batch that becomes the newest commit.
+    pub(super) fn push(&mut self, batch: &Batch) {
         self.through = encode(&mut self.entries, self.through, batch);
         self.overflowed |= HEADER_BYTES + self.entries.len() > JOURNAL_BYTES;
         if self.overflowed {
             self.entries.clear();
         }
-        self.through
     }
 
     /// All of it, leaving nothing.
