@@ -11,7 +11,9 @@ use comptoir_engine::disk::redb::RedbDisk;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::disk::txn::{self, TXN_KEY_BYTES_MAX, Txn, VALUE_TOTAL_BYTES_MAX};
-use comptoir_engine::disk::{Batch, CACHE_BYTES, Disk, DiskError, KEY_BYTES_MAX, Row, VALUE_BYTES_MAX};
+use comptoir_engine::disk::{
+    self, Batch, CACHE_BYTES, Disk, DiskError, KEY_BYTES_MAX, Row, StoreKind, VALUE_BYTES_MAX,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -727,33 +729,39 @@ fn a_sled_folder_with_as_many_but_other_commits_is_noticed() {
 
 #[test]
 fn a_mark_that_is_missing_or_half_spoiled_keeps_no_store_shut() {
-    let dir = tempfile::tempdir().unwrap();
-    let mark = dir.path().join("mark");
-    let disk = open(dir.path()).unwrap();
-    for number in 0..3u8 {
-        put(&disk, &[number], b"1");
-        disk.flush().unwrap();
+    for (kind, name) in [(StoreKind::Sled, "mark"), (StoreKind::Redb, "redb.mark")] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || disk::open(dir.path(), Some(kind), CACHE_BYTES).unwrap().disk;
+        let mark = dir.path().join(name);
+        let disk = open();
+        for number in 0..3u8 {
+            put(&*disk, &[number], b"1");
+            disk.flush().unwrap();
+        }
+        drop(disk);
+        for offset in [0, 4096] {
+            let mut bytes = fs::read(&mark).unwrap();
+            bytes[offset + 3] ^= 1;
+            fs::write(&mark, bytes).unwrap();
+            assert_eq!(all(&*open()).len(), 3);
+        }
+        fs::remove_file(&mark).unwrap();
+        assert_eq!(all(&*open()).len(), 3);
+        assert!(mark.exists());
     }
-    drop(disk);
-    for offset in [0, 4096] {
-        let mut bytes = fs::read(&mark).unwrap();
-        bytes[offset + 3] ^= 1;
-        fs::write(&mark, bytes).unwrap();
-        assert_eq!(all(&open(dir.path()).unwrap()).len(), 3);
-    }
-    fs::remove_file(&mark).unwrap();
-    assert_eq!(all(&open(dir.path()).unwrap()).len(), 3);
-    assert!(mark.exists());
 }
 
 #[test]
 fn a_copied_store_has_another_identity_and_a_reopened_one_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, copied) = (dir.path().join("store"), dir.path().join("copied"));
-    let identity = open(&store).unwrap().identity();
-    assert_eq!(open(&store).unwrap().identity(), identity);
-    copy(&store, &copied);
-    assert_ne!(open(&copied).unwrap().identity(), identity);
+    for kind in StoreKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, copied) = (dir.path().join("store"), dir.path().join("copied"));
+        let identity = |dir: &Path| disk::open(dir, Some(kind), CACHE_BYTES).unwrap().identity;
+        let first = identity(&store);
+        assert_eq!(identity(&store), first);
+        copy(&store, &copied);
+        assert_ne!(identity(&copied), first);
+    }
 }
 
 #[test]

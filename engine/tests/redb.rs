@@ -200,37 +200,6 @@ fn a_file_with_as_many_but_other_commits_is_noticed() {
 }
 
 #[test]
-fn a_mark_that_is_missing_or_half_spoiled_keeps_no_store_shut() {
-    let dir = tempfile::tempdir().unwrap();
-    let mark = dir.path().join("redb.mark");
-    let disk = open(dir.path()).unwrap();
-    for number in 0..3u8 {
-        put(&disk, &[number], b"1");
-        disk.flush().unwrap();
-    }
-    drop(disk);
-    for offset in [0, 4096] {
-        let mut bytes = fs::read(&mark).unwrap();
-        bytes[offset + 3] ^= 1;
-        fs::write(&mark, bytes).unwrap();
-        assert_eq!(all(&open(dir.path()).unwrap()).len(), 3);
-    }
-    fs::remove_file(&mark).unwrap();
-    assert_eq!(all(&open(dir.path()).unwrap()).len(), 3);
-    assert!(mark.exists());
-}
-
-#[test]
-fn a_copied_store_has_another_identity_and_a_reopened_one_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, copied) = (dir.path().join("store"), dir.path().join("copied"));
-    let identity = open(&store).unwrap().identity();
-    assert_eq!(open(&store).unwrap().identity(), identity);
-    copy(&store, &copied);
-    assert_ne!(open(&copied).unwrap().identity(), identity);
-}
-
-#[test]
 fn a_flipped_byte_anywhere_in_the_file_is_noticed_or_harmless() {
     let dir = tempfile::tempdir().unwrap();
     let (store, spoiled) = (dir.path().join("store"), dir.path().join("spoiled"));
