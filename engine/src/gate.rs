@@ -212,6 +212,21 @@ impl Lineage {
         Digest::leaf(document, &self.heads())
     }
 
+    /// The counter of the first op of a change that follows all others.
+    pub fn next_op(&self) -> u64 {
+        self.heads.iter().map(|place| self.links[*place as usize].max_op).max().unwrap_or(0) + 1
+    }
+
+    /// The place of an actor among those of the lineage.
+    pub fn actor_place(&self, actor: &ActorId) -> Option<u32> {
+        self.actor(actor).map(|place| place as u32)
+    }
+
+    /// The actor at a place.
+    pub fn actor_at(&self, place: u32) -> Option<ActorId> {
+        ActorId::from_bytes(self.actors.get(place as usize)?)
+    }
+
     /// How many changes.
     pub fn len(&self) -> usize {
         self.links.len()

@@ -1,15 +1,20 @@
 //! One record's Automerge document: load, edit, merge, save. Must not know storage, the wire or JSON.
 
 mod conflict;
+mod contents;
 mod history;
+mod map;
 mod past;
 mod read;
 mod reauthor;
+mod registers;
 mod resolve;
 mod write;
 
+pub use contents::Contents;
 pub use history::{HISTORY_CHANGES_MAX, HistoryPage};
 pub(crate) use reauthor::reauthor;
+pub use registers::{Place, Registers, StoredRegisters};
 
 use super::field::{EditError, FieldEdit};
 use super::shape::{Print, Shape};

@@ -107,6 +107,27 @@ impl StoredView {
     }
 }
 
+/// A value as it is stored.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct StoredValue(Vec<Token>);
+
+impl From<&Value> for StoredValue {
+    fn from(value: &Value) -> Self {
+        let mut tokens = Vec::new();
+        write(value, &mut tokens);
+        Self(tokens)
+    }
+}
+
+impl StoredValue {
+    /// The value; `None` when the tokens do not form one.
+    pub fn value(self) -> Option<Value> {
+        let mut tokens = self.0.into_iter();
+        let value = read(&mut tokens, 0)?;
+        tokens.next().is_none().then_some(value)
+    }
+}
+
 /// A stored view that is only read: its fields come straight from the bytes. `None` when the tokens do not form one.
 #[derive(Debug)]
 pub struct ReadView(pub Option<View>);

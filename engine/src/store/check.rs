@@ -7,6 +7,7 @@ use crate::codec::{self, Versioned};
 use crate::digest::Digest;
 use crate::disk::txn;
 use crate::id::{Collection, DocumentId, RecordId};
+use crate::record::StoredRegisters;
 use crate::record::view::StoredView;
 use std::collections::BTreeMap;
 
@@ -46,7 +47,11 @@ impl Store {
             let document = draft.document()?;
             let shape = self.shape(&record.collection);
             let heads_fit = document.heads() == row.lineage.heads();
-            match heads_fit && StoredView::from(&document.view(shape)) == *view {
+            let (shown, registers) = (document.view(shape), document.registers());
+            let place = |actor: &_| row.lineage.actor_place(actor);
+            let registers = registers.and_then(|registers| StoredRegisters::new(&registers, &shown, place));
+            let registers_fit = registers.unwrap_or_default() == row.registers;
+            match heads_fit && registers_fit && StoredView::from(&shown) == *view {
                 true => Ok(()),
                 false => Err(unfit(format!("{record} is not what its history makes it"))),
             }

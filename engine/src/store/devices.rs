@@ -68,7 +68,7 @@ impl Store {
             return Ok(self.announced.clone());
         }
         if !changes.is_empty() {
-            self.write_draft(tx, collections, &record, draft, &document)?;
+            self.write_draft(tx, collections, &record, draft, &document.into())?;
         }
         let known: Option<IdentityRow> = read_row(&*self.disk, &keys::identity())?;
         let identity = known.ok_or_else(|| missing("its identity"))?;

@@ -7,15 +7,17 @@ use crate::change::Change;
 use crate::codec;
 use crate::digest::Digest;
 use crate::disk::txn::{self, Txn};
-use crate::id::{Collection, DocumentId, LogSeq, RecordId};
+use crate::id::{ActorId, Collection, DocumentId, LogSeq, RecordId};
 use crate::record::view::{StoredView, VIEW_BYTES_MAX};
-use crate::record::{Document, Shape, View};
+use crate::record::{Contents, Document, EditError, FieldEdit, Place, Registers, Shape, StoredRegisters, View};
 use std::collections::BTreeMap;
 
 /// A snapshot longer than this has a row of its own, so that an edit does not write it again, in bytes.
 const SNAPSHOT_INLINE_BYTES_MAX: usize = 2048;
 /// The changes kept beside a snapshot before a new one replaces both: a snapshot loads in half the time.
 const TAIL_CHANGES: usize = 4;
+/// The same where the document was not loaded, and a snapshot would be made for its own sake.
+const TAIL_CHANGES_UNLOADED: usize = 8;
 /// And beside one so long that it is not to be written often.
 const TAIL_CHANGES_MAX: usize = 16;
 /// Or their bytes.
@@ -35,6 +37,8 @@ pub(super) struct Draft {
     bytes_before: usize,
     /// What it showed, where that saves looking through its history.
     shown: Option<View>,
+    /// Its registers, where it has no more than they hold.
+    registers: Option<Registers>,
     /// Its view as it was, where indexes have to know.
     view_before: Option<View>,
     snapshot_changed: bool,
@@ -51,12 +55,38 @@ impl Draft {
     }
 
     /// The document before an edit under `shape`, by which the stored view was made.
-    pub(super) fn document_to_edit(&self, shape: &Shape) -> Result<Document, StoreError> {
+    fn document_to_edit(&self, shape: &Shape) -> Result<Document, StoreError> {
         let mut document = self.document()?;
         if let Some(shown) = &self.shown {
             document.recall(shape, shown);
         }
         Ok(document)
+    }
+
+    /// What `edits` make of the record, from its registers if they are enough, and the changes that do it.
+    pub(super) fn edit(
+        &self,
+        actor: &ActorId,
+        time_s: i64,
+        message: &str,
+        edits: &[FieldEdit],
+        shape: &Shape,
+    ) -> Result<Result<(Contents, Vec<Change>), EditError>, StoreError> {
+        if let Some(mut registers) = self.registers.clone() {
+            if let Some(shown) = &self.shown {
+                registers.recall(shape, shown);
+            }
+            let lineage = &self.row.lineage;
+            let last_seq = lineage.last_seq(actor);
+            let before = lineage.hash_of(actor, last_seq);
+            let place = Place::new(actor, last_seq + 1, lineage.next_op(), lineage.heads(), before);
+            let edited = registers.edit(&place, time_s, message, edits, shape).transpose();
+            if let Some(edited) = edited {
+                return Ok(edited.map(|(registers, changes)| (Contents::Registers(registers), changes)));
+            }
+        }
+        let edited = self.document_to_edit(shape)?.edit(actor, time_s, message, edits, shape);
+        Ok(edited.map(|(document, changes)| (Contents::from(document), changes)))
     }
 
     /// Takes an admitted change into lineage and tail.
@@ -67,11 +97,15 @@ impl Draft {
     }
 
     /// Replaces a long tail by a snapshot that was loaded again and compared.
-    fn compact(&mut self, document: &Document) -> Result<(), StoreError> {
+    fn compact(&mut self, contents: &Contents) -> Result<(), StoreError> {
         let bytes: usize = self.row.tail.iter().map(Vec::len).sum();
-        let worth_it = self.row.tail.len() >= TAIL_CHANGES && 2 * bytes > self.row.snapshot.len();
+        let few = if let Contents::Document(_) = contents { TAIL_CHANGES } else { TAIL_CHANGES_UNLOADED };
+        let worth_it = self.row.tail.len() >= few && 2 * bytes > self.row.snapshot.len();
         if worth_it || self.row.tail.len() >= TAIL_CHANGES_MAX || bytes > TAIL_BYTES_MAX {
-            self.row.snapshot = document.snapshot()?;
+            self.row.snapshot = match contents {
+                Contents::Document(document) => document.snapshot()?,
+                Contents::Registers(_) => self.document()?.snapshot()?,
+            };
             self.row.tail.clear();
             self.snapshot_changed = true;
         }
@@ -98,6 +132,7 @@ impl Store {
                 before: None,
                 bytes_before: 0,
                 shown: None,
+                registers: None,
                 view_before: None,
                 snapshot_changed: false,
                 concurrent: false,
@@ -111,7 +146,9 @@ impl Store {
         }
         let before = Some((view.deleted(), row.lineage.leaf(&id)));
         let whole = bytes.len() < VIEW_BYTES_WHOLE && self.shape(&record.collection).keeps();
-        let view = if whole || self.is_indexed(&record.collection) { view.view() } else { None };
+        let view = view.view();
+        let registers = std::mem::take(&mut row.registers);
+        let registers = view.as_ref().and_then(|view| registers.registers(view, |place| row.lineage.actor_at(place)));
         let shown = if whole { view.clone() } else { None };
         let bytes_before = bytes.len();
         Ok(Draft {
@@ -120,31 +157,32 @@ impl Store {
             before,
             bytes_before,
             shown,
-            view_before: view,
+            registers,
+            view_before: view.filter(|_| self.is_indexed(&record.collection)),
             snapshot_changed: false,
             concurrent: false,
         })
     }
 
-    /// Writes a changed record with its collection's counts and digest. `document` holds what the draft's row says.
+    /// Writes a changed record with its collection's counts and digest. `contents` holds what the draft's row says.
     pub(super) fn write_draft(
         &self,
         tx: &mut Txn<'_>,
         collections: &mut BTreeMap<Collection, CollectionRow>,
         record: &RecordId,
         mut draft: Draft,
-        document: &Document,
+        contents: &Contents,
     ) -> Result<View, StoreError> {
-        draft.compact(document)?;
+        draft.compact(contents)?;
         let shape = self.shape(&record.collection);
-        let view = document.view(shape);
+        let view = contents.view(shape);
         let counts = self.without(collections, record, &draft);
         if !(planted!(DigestSkipsDelete) && view.deleted) {
             counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
         }
         *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
 
-        let conflicting = (draft.row.conflicting || draft.concurrent) && document.has_conflicts()?;
+        let conflicting = (draft.row.conflicting || draft.concurrent) && contents.has_conflicts()?;
         match (draft.row.conflicting, conflicting) {
             (false, true) => tx.put(keys::conflict(record), &[]),
             (true, false) => tx.remove(keys::conflict(record)),
@@ -158,6 +196,10 @@ impl Store {
         if apart && draft.snapshot_changed {
             tx.put(keys::snapshot(record), &snapshot);
         }
+        let registers = contents.registers();
+        let place = |actor: &_| draft.row.lineage.actor_place(actor);
+        let registers = registers.and_then(|registers| StoredRegisters::new(&registers, &view, place));
+        draft.row.registers = registers.unwrap_or_default();
         let mut bytes = codec::encode(&StoredView::from(&view))?;
         bytes.extend_from_slice(&codec::encode(&draft.row)?);
         match draft.before {

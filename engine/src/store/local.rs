@@ -80,14 +80,14 @@ impl Store {
             let time_s = now.unix_ms.div_euclid(1000);
             let message = message.of(record).encode();
             let shape = self.shape(&record.collection);
-            let edited = draft.document_to_edit(shape)?.edit(&self.actor, time_s, &message, &edits, shape);
-            let (document, changes) = edited.map_err(refuse)?;
+            let edited = draft.edit(&self.actor, time_s, &message, &edits, shape)?;
+            let (contents, changes) = edited.map_err(refuse)?;
             if changes.is_empty() {
                 continue;
             }
             let joined = join(&mut row, &mut draft, record, &changes);
             joined.map_err(|reason| refuse(EditError::Document { cause: reason.to_string() }))?;
-            self.write_draft(&mut tx, &mut collections, record, draft, &document)?;
+            self.write_draft(&mut tx, &mut collections, record, draft, &contents)?;
             made.note(record, &changes);
             if planted!(TornTransaction) {
                 std::mem::replace(&mut tx, Txn::new(&*self.disk)).commit()?;

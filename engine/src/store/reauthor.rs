@@ -11,6 +11,7 @@ use crate::codec;
 use crate::disk::txn::{self, Txn};
 use crate::gate::Lineage;
 use crate::id::{ActorId, ChangeHash, Collection, LogSeq, RecordId};
+use crate::record::Contents;
 use crate::record::document::reauthor;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,8 +100,8 @@ impl Store {
         match changes.is_empty() {
             true => self.remove_draft(tx, &mut collections, record, &draft)?,
             false => {
-                let document = draft.document()?;
-                self.write_draft(tx, &mut collections, record, draft, &document)?;
+                let contents = Contents::from(draft.document()?);
+                self.write_draft(tx, &mut collections, record, draft, &contents)?;
             }
         }
         self.write_collections(tx, &collections)?;

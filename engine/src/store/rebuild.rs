@@ -68,7 +68,7 @@ impl Store {
             match draft.and_then(|draft| Ok((draft.document()?, draft))) {
                 Ok((document, _)) if document.view(shape) == view => {}
                 Ok((document, draft)) => {
-                    self.write_draft(&mut tx, &mut collections, &record, draft, &document)?;
+                    self.write_draft(&mut tx, &mut collections, &record, draft, &document.into())?;
                 }
                 // It keeps the view that it has; whoever edits the record is told.
                 Err(StoreError::Damaged { .. }) => {}

@@ -57,7 +57,7 @@ impl Store {
                 refused.splice(0..0, broken);
                 if let Some((draft, document)) = draft.zip(document) {
                     made.note(&record, &admitted);
-                    self.write_draft(&mut tx, &mut collections, &record, draft, &document)?;
+                    self.write_draft(&mut tx, &mut collections, &record, draft, &document.into())?;
                     applied.changed.push(record.clone());
                 }
             }

@@ -4,6 +4,7 @@ use super::{Settings, StoreError};
 use crate::codec::{Decode, Encode, Versioned};
 use crate::gate::{Lineage, Refusal};
 use crate::id::WorkspaceId;
+use crate::record::StoredRegisters;
 use crate::record::shape::Print;
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -60,7 +61,7 @@ pub(super) struct CollectionRow {
 }
 
 /// Stands behind the stored view in a record's row.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
 pub(super) struct DocumentRow {
     pub(super) lineage: Lineage,
     pub(super) snapshot: Vec<u8>,
@@ -68,6 +69,8 @@ pub(super) struct DocumentRow {
     pub(super) apart: bool,
     /// Changes since the snapshot.
     pub(super) tail: Vec<Vec<u8>>,
+    /// Empty where the record has more than registers hold.
+    pub(super) registers: StoredRegisters,
     /// A field has several concurrent values, merge rules aside; then the record has a row of its own under `xc`.
     pub(super) conflicting: bool,
 }

@@ -1,7 +1,8 @@
 //! A document's changes in the order people read them, and the record as it was. Must not know device names or storage.
 
+use super::map::RootMap;
 use super::past::Past;
-use super::{Document, DocumentFault, guarded, read, view_of};
+use super::{Document, DocumentFault, guarded, view_of};
 use crate::change::message::Message;
 use crate::id::{ActorId, ChangeHash, TransactionId};
 use crate::record::history::{Difference, Entry, differences, pointer, weight};
@@ -132,7 +133,7 @@ impl Timeline {
 
 fn is_planted(doc: &Automerge, hash: automerge::ChangeHash, deps: usize, max_op: u64) -> bool {
     let alone = || Past { doc, heads: vec![hash] };
-    deps == 0 && max_op == 1 && read::slots(&alone()).keys().all(|key| layout::is_root(key))
+    deps == 0 && max_op == 1 && alone().slots().keys().all(|key| layout::is_root(key))
 }
 
 impl Document {

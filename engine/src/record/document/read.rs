@@ -1,6 +1,7 @@
 //! From a document's root map to a view. Total: whatever the map holds, there is one view of it, the same on every
 //! device. Must not change anything.
 
+use super::map::RootMap;
 use super::resolve::Kept;
 use crate::record::json;
 use crate::record::layout::{self, BYTES_TAG, DELETED, Kind, Root};
@@ -8,7 +9,7 @@ use crate::record::rule::Rule;
 use crate::record::shape::Shape;
 use crate::record::view::{DEPTH_MAX, Fields, VIEW_BYTES_MAX, Value, View};
 use crate::time::Timestamp;
-use automerge::{ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
+use automerge::{ObjId, ObjType, ReadDoc, ScalarValueRef, ValueRef};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -40,13 +41,13 @@ pub(super) struct Seen<'s> {
 
 impl Seen<'static> {
     /// As it is without a schema.
-    pub(super) fn plain(doc: &impl ReadDoc) -> Self {
-        Self { slots: slots(doc), shape: Shape::none(), kept: Kept::new() }
+    pub(super) fn plain(doc: &impl RootMap) -> Self {
+        Self { slots: doc.slots(), shape: Shape::none(), kept: Kept::new() }
     }
 }
 
 /// What there is still room for in a view, in bytes. Once something did not fit, nothing does.
-struct Room(Cell<usize>);
+pub(super) struct Room(Cell<usize>);
 
 impl Room {
     fn new() -> Self {
@@ -80,16 +81,8 @@ impl Room {
     }
 }
 
-pub(super) fn slots(doc: &impl ReadDoc) -> Slots {
-    let slot = |item: automerge::iter::MapRangeItem<'_>| match &item.value {
-        ValueRef::Object(kind) => Slot::Object(item.id(), *kind),
-        ValueRef::Scalar(scalar) => Slot::Scalar(self::scalar(scalar)),
-    };
-    doc.map_range(ROOT, ..).map(|item| (item.key.clone().into_owned(), slot(item))).collect()
-}
-
-pub(super) fn view(doc: &impl ReadDoc, kept: Kept, shape: &Shape) -> View {
-    let seen = Seen { slots: slots(doc), shape, kept };
+pub(super) fn view(doc: &impl RootMap, kept: Kept, shape: &Shape) -> View {
+    let seen = Seen { slots: doc.slots(), shape, kept };
     let slots = &seen.slots;
     let room = Room::new();
     let mut fields = Fields::new();
@@ -109,15 +102,15 @@ pub(super) fn view(doc: &impl ReadDoc, kept: Kept, shape: &Shape) -> View {
 }
 
 /// The value at a path, without what lies in its children.
-pub(super) fn field(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str) -> Option<Value> {
+pub(super) fn field(doc: &impl RootMap, seen: &Seen<'_>, path: &str) -> Option<Value> {
     field_within(doc, seen, path, &Room::new())
 }
 
-fn field_within(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
+fn field_within(doc: &impl RootMap, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
     stored(doc, seen, path, room).map(|value| seen.shape.shown(path, value))
 }
 
-fn stored(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
+fn stored(doc: &impl RootMap, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
     let slots = &seen.slots;
     let plain = match slots.get(path) {
         Some(Slot::Scalar(_)) if seen.kept.contains_key(path) => seen.kept.get(path).cloned(),
@@ -126,11 +119,11 @@ fn stored(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Optio
             items => items,
         },
         Some(Slot::Scalar(Scalar::Mark(Kind::List))) => Some(match object(slots, Root::List, path) {
-            Some(list) => Value::List(items(doc, list, layout::depth(path), room)),
+            Some(list) => Value::List(doc.items(list, layout::depth(path), room)),
             None => Value::List(Vec::new()),
         }),
         Some(Slot::Scalar(Scalar::Mark(Kind::Text))) => {
-            let text = object(slots, Root::Text, path).and_then(|text| doc.text(text).ok());
+            let text = object(slots, Root::Text, path).and_then(|text| doc.prose(text));
             Some(Value::Text(text.unwrap_or_default()))
         }
         _ => plain(slots, path),
@@ -174,27 +167,24 @@ pub(super) fn elements<'s>(slots: &'s Slots, path: &str) -> impl Iterator<Item =
 }
 
 /// Whether the field at a path is marked as a list or a set, on one device at least.
-pub(super) fn is_listed(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str) -> bool {
+pub(super) fn is_listed(doc: &impl RootMap, seen: &Seen<'_>, path: &str) -> bool {
     let lists = |mark: &Scalar| matches!(mark, Scalar::Mark(Kind::List | Kind::Set));
     match seen.slots.get(path) {
         None => false,
         Some(Slot::Scalar(mark)) if lists(mark) => true,
-        Some(_) => doc.get_all(ROOT, path).unwrap_or_default().iter().any(|(value, _)| match value {
-            automerge::Value::Scalar(value) => lists(&scalar(&value.as_ref().clone().into())),
-            automerge::Value::Object(_) => false,
-        }),
+        Some(_) => doc.scalars(path).iter().any(lists),
     }
 }
 
 /// A set's elements, in order; `None` when there is no set.
-fn set_items(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
+fn set_items(doc: &impl RootMap, seen: &Seen<'_>, path: &str, room: &Room) -> Option<Value> {
     let listed = is_listed(doc, seen, path);
     let mut all: Vec<_> = elements(&seen.slots, path).filter_map(|(_, text)| json::element(text)).collect();
     if !listed && all.is_empty() {
         return None;
     }
     if let Some(list) = object(&seen.slots, Root::List, path).filter(|_| listed) {
-        let items = items(doc, list, layout::depth(path), &Room::new()).into_iter();
+        let items = doc.items(list, layout::depth(path), &Room::new()).into_iter();
         all.extend(items.filter_map(|item| json::element(&json::text(&item))));
     }
     let all = json::elements(&all).unwrap_or_default();
@@ -269,11 +259,11 @@ pub(super) fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {
 }
 
 /// A list's items.
-pub(super) fn list(doc: &impl ReadDoc, list: &ObjId, path: &str) -> Vec<Value> {
-    items(doc, list, layout::depth(path), &Room::new())
+pub(super) fn list(doc: &impl RootMap, list: &ObjId, path: &str) -> Vec<Value> {
+    doc.items(list, layout::depth(path), &Room::new())
 }
 
-fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize, room: &Room) -> Vec<Value> {
+pub(super) fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize, room: &Room) -> Vec<Value> {
     doc.list_range(list, ..).map_while(|item| inside(doc, &item.value, &item.id(), depth, room)).collect()
 }
 

@@ -5,6 +5,7 @@
 //! of the changes alone: the same on every device. What was deleted is not found again.
 
 use super::guarded;
+use super::map::RootMap;
 use super::read::{self, Scalar, Slot};
 use crate::record::layout::{self, Root};
 use crate::record::rule::Rule;
@@ -55,8 +56,8 @@ pub(super) fn kept(doc: &Automerge, now: &impl ReadDoc, shape: &Shape) -> Kept {
 }
 
 /// The same from what the record shows; `None` where that does not tell.
-pub(super) fn kept_shown(doc: &Automerge, shape: &Shape, view: &View) -> Option<Kept> {
-    let slots = read::slots(doc);
+pub(super) fn kept_shown(map: &impl RootMap, shape: &Shape, view: &View) -> Option<Kept> {
+    let slots = map.slots();
     let tells = |path: &str| {
         let counted = slots.contains_key(&Root::Counter.key(path));
         !counted && !matches!(slots.get(path), Some(Slot::Object(..)))
@@ -140,15 +141,11 @@ fn op_id(id: &ObjId) -> Option<OpId> {
 }
 
 /// What the fields hold during an edit: what they held before, and what was written since.
-pub(super) fn kept_since(before: &Kept, doc: &impl ReadDoc, shape: &Shape) -> Kept {
+pub(super) fn kept_since(before: &Kept, map: &impl RootMap, shape: &Shape) -> Kept {
     let value = |(path, field): (&str, &Field)| {
-        let now = doc.get_all(ROOT, path).unwrap_or_default();
-        let now = now.iter().filter_map(|(value, _)| match value {
-            automerge::Value::Scalar(value) => match read::scalar(&value.as_ref().clone().into()) {
-                Scalar::Plain(value) => Some(value),
-                Scalar::Mark(_) | Scalar::Increments(_) => None,
-            },
-            automerge::Value::Object(_) => None,
+        let now = map.scalars(path).into_iter().filter_map(|scalar| match scalar {
+            Scalar::Plain(value) => Some(value),
+            Scalar::Mark(_) | Scalar::Increments(_) => None,
         });
         Some((path.to_owned(), resolve(field, before.get(path).cloned().into_iter().chain(now))?))
     };

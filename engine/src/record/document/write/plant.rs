@@ -4,6 +4,7 @@
 use super::path;
 use crate::change::{Change, DEPS_MAX, Parts};
 use crate::id::{ACTOR_BYTES, ActorId, DERIVED_ACTOR_BYTES};
+use crate::record::document::map::RootMap;
 use crate::record::document::read::{self, Scalar, Seen, Slot};
 use crate::record::document::resolve::Kept;
 use crate::record::document::{Document, foreign, sorted_heads};
@@ -32,35 +33,10 @@ pub(super) fn plant(
     shape: &Shape,
     kept: &Kept,
 ) -> Result<Vec<Change>, EditError> {
-    let mut roots = BTreeSet::new();
-    // Of a single edit it is known that it changes nothing where the value is there.
-    let single = edits.len() == 1 && !document.doc.is_empty();
-    let seen = OnceCell::new();
-    let seen = || seen.get_or_init(|| Seen { slots: read::slots(&document.doc), shape, kept: kept.clone() });
-    let lacks = |path: &str, value: &Value| !single || read::field(&document.doc, seen(), path).as_ref() != Some(value);
-    for edit in edits {
-        match edit {
-            FieldEdit::Increment { field, .. } => {
-                roots.insert((Root::Counter, path(field)?));
-            }
-            FieldEdit::Set(fields) | FieldEdit::Import(fields) => roots_of("", fields, shape, &lacks, &mut roots)?,
-            FieldEdit::Unset { .. }
-            | FieldEdit::Number { .. }
-            | FieldEdit::Delete
-            | FieldEdit::Restore
-            | FieldEdit::Choose { .. }
-            | FieldEdit::Undo { .. } => {}
-        }
-    }
-    if document.doc.is_empty() {
-        roots.extend(shape.defaults().filter_map(|(path, value)| root_of(path, &value, shape)));
-    }
+    let roots = missing(&document.doc, document.doc.is_empty(), edits, shape, kept)?;
     let mut changes = Vec::new();
     for (root, path) in roots {
         let key = root.key(&path);
-        if document.doc.get(ROOT, key.as_str())?.is_some() {
-            continue;
-        }
         let mut scratch = Automerge::new().with_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
         let mut tx = scratch.transaction();
         match root {
@@ -76,10 +52,45 @@ pub(super) fn plant(
     Ok(changes)
 }
 
+/// The counters, lists and texts that `edits` need and the record lacks.
+pub(in crate::record::document) fn missing(
+    map: &impl RootMap,
+    fresh: bool,
+    edits: &[FieldEdit],
+    shape: &Shape,
+    kept: &Kept,
+) -> Result<BTreeSet<(Root, String)>, EditError> {
+    let mut roots = BTreeSet::new();
+    // Of a single edit it is known that it changes nothing where the value is there.
+    let single = edits.len() == 1 && !fresh;
+    let seen = OnceCell::new();
+    let seen = || seen.get_or_init(|| Seen { slots: map.slots(), shape, kept: kept.clone() });
+    let lacks = |path: &str, value: &Value| !single || read::field(map, seen(), path).as_ref() != Some(value);
+    for edit in edits {
+        match edit {
+            FieldEdit::Increment { field, .. } => {
+                roots.insert((Root::Counter, path(field)?));
+            }
+            FieldEdit::Set(fields) | FieldEdit::Import(fields) => roots_of("", fields, shape, &lacks, &mut roots)?,
+            FieldEdit::Unset { .. }
+            | FieldEdit::Number { .. }
+            | FieldEdit::Delete
+            | FieldEdit::Restore
+            | FieldEdit::Choose { .. }
+            | FieldEdit::Undo { .. } => {}
+        }
+    }
+    if fresh {
+        roots.extend(shape.defaults().filter_map(|(path, value)| root_of(path, &value, shape)));
+    }
+    roots.retain(|(root, path)| !seen().slots.contains_key(&root.key(path)));
+    Ok(roots)
+}
+
 /// A new text begins with the string that the field holds, by a derived change: devices that saw the same string begin
 /// with it once.
 fn begin_text(document: &mut Document, planted: &Change, path: &str) -> Result<Option<Change>, EditError> {
-    let slots = read::slots(&document.doc);
+    let slots = document.doc.slots();
     let Some(Slot::Scalar(Scalar::Plain(Value::String(held)))) = slots.get(path) else { return Ok(None) };
     let planted = foreign(planted.bytes()).map_err(|cause| EditError::Document { cause: cause.to_string() })?;
     let mut scratch = Automerge::new().with_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());

@@ -1,6 +1,7 @@
 //! Writing sets: what is added and what is removed, and nothing else. Must not know how a set is shown.
 
 use super::mark;
+use crate::record::document::map::RootMapMut;
 use crate::record::document::read::{self, Seen};
 use crate::record::field::EditError;
 use crate::record::json;
@@ -39,6 +40,6 @@ pub(super) fn set(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str, items: 
 }
 
 /// Removes all elements.
-pub(super) fn clear(tx: &mut Transaction<'_>, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
-    read::elements(&seen.slots, path).try_for_each(|(key, _)| Ok(tx.delete(ROOT, key.as_str())?))
+pub(super) fn clear(map: &mut impl RootMapMut, seen: &Seen<'_>, path: &str) -> Result<(), EditError> {
+    read::elements(&seen.slots, path).try_for_each(|(key, _)| map.erase(key))
 }

@@ -1,14 +1,15 @@
 //! Taking back what one change did, as a new change. What each key held before and after it is read from the document as
 //! it was then; a key is put back only where it still holds what the change left in it. Must not know why.
 
-use super::{Kind, Slot, list, object, path, scalar};
+use super::{list, object, path, scalar};
 use crate::id::ChangeHash;
 use crate::record::document::guarded;
+use crate::record::document::map::RootMap;
 use crate::record::document::past::Past;
-use crate::record::document::read::{self, Scalar};
+use crate::record::document::read::{self, Scalar, Slot};
 use crate::record::document::resolve::Kept;
 use crate::record::field::{EditError, FieldEdit};
-use crate::record::layout::{self, DELETED, Root};
+use crate::record::layout::{self, DELETED, Kind, Root};
 use crate::record::shape::Shape;
 use crate::record::view::{Value, View};
 use automerge::transaction::{Transactable, Transaction};
@@ -27,7 +28,7 @@ enum Content {
 type Contents = BTreeMap<String, Content>;
 
 /// What a change did.
-pub(super) struct Deed {
+pub(in crate::record::document) struct Deed {
     actor: ActorId,
     ops: RangeInclusive<u64>,
     /// There was no record before.
@@ -40,7 +41,7 @@ pub(super) struct Deed {
 }
 
 /// By change.
-pub(super) type Deeds = BTreeMap<ChangeHash, Deed>;
+pub(in crate::record::document) type Deeds = BTreeMap<ChangeHash, Deed>;
 
 /// What remains to be done to take a change back.
 struct Plan {
@@ -93,7 +94,7 @@ pub(super) fn take_back(
             Step::Put(key, value) => tx.put(ROOT, key, value)?,
             Step::Delete(key) => tx.delete(ROOT, key)?,
             Step::Increment(key, by) => tx.increment(ROOT, key, by)?,
-            Step::List(path, items) => list::fill(tx, &read::slots(tx), &path, &items)?,
+            Step::List(path, items) => list::fill(tx, &tx.slots(), &path, &items)?,
             Step::Text(path, text) => tx.update_text(&object(tx, Root::Text, &path)?, &text)?,
         }
     }
@@ -106,7 +107,7 @@ impl Deed {
         let made = doc.get_change_by_hash(&hash).ok_or(EditError::NoSuchChange { change })?;
         let planted = |dep: &automerge::ChangeHash| {
             let began = doc.get_change_by_hash(dep).is_some_and(|dep| dep.deps().is_empty() && dep.len() == 1);
-            began && read::slots(&Past { doc, heads: vec![*dep] }).keys().all(|key| layout::is_root(key))
+            began && (Past { doc, heads: vec![*dep] }).slots().keys().all(|key| layout::is_root(key))
         };
         let seen: Vec<_> = made.deps().iter().filter(|dep| !planted(dep)).copied().collect();
         let after = Past { doc, heads: vec![hash] };
@@ -231,5 +232,5 @@ fn contents(doc: &impl ReadDoc) -> Contents {
         Slot::Object(text, ObjType::Text) => Some((key, Content::Text(doc.text(text).unwrap_or_default()))),
         Slot::Object(..) => None,
     };
-    read::slots(doc).into_iter().filter_map(content).collect()
+    doc.slots().into_iter().filter_map(content).collect()
 }
