@@ -270,6 +270,7 @@ impl Shop {
     fn check(&self) {
         let view = self.view(0);
         for at in 1..STORES {
+            self.stores[at].check().unwrap();
             assert_eq!(self.view(at), view);
             assert_eq!(self.stores[at].digest(), self.stores[0].digest());
         }

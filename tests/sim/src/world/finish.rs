@@ -4,6 +4,7 @@ use super::World;
 use crate::oracle::{EXCHANGE_MS, HEAL_MS, Kind, Violation, broken};
 use crate::plan::SAFETY_MS;
 use crate::till::Sheets;
+use comptoir_engine::store::StoreError;
 
 impl World {
     /// No more faults. What is dead is found out as always.
@@ -76,6 +77,11 @@ impl World {
                     Kind::Diverged,
                     format!("till {number} has another digest, or {} pending", status.pending),
                 );
+            }
+            // One is enough of what takes longest: every document loaded, and compared with what its row keeps of it.
+            let checked = if number == 0 { engine.check().err() } else { None };
+            if let Some(error @ StoreError::Damaged { .. }) = checked {
+                return broken(Kind::Diverged, format!("till {number}: {error}"));
             }
             for (record, sheet) in &relay {
                 if let Some(mark) = sheet.missing_in(till.sheets.get(record)) {
