@@ -274,7 +274,7 @@ fn a_device_on_redb_on_a_full_disk_refuses_edits_and_goes_on_when_there_is_room(
 #[test]
 fn a_copy_for_which_there_is_no_room_leaves_the_store_as_it_was_and_takes_no_room() {
     let test = "a_copy_for_which_there_is_no_room_leaves_the_store_as_it_was_and_takes_no_room";
-    on_small_disk(test, 24, |folder| {
+    on_small_disk(test, 40, |folder| {
         let device = Device::init(&folder.join("till"), WORKSPACE, "", "");
         let rows: String = (0..500).map(|id| format!("{{\"id\":{id},{}\n", &large(id)[1..])).collect();
         let elsewhere = tempfile::tempdir().expect("a folder");

@@ -10,12 +10,14 @@ mod kind;
 mod mark;
 mod migrate;
 pub mod redb;
+mod room;
 pub mod sim;
 pub mod sled;
 pub mod txn;
 
 pub use kind::{Opened, StoreKind, UnknownStore, open};
 pub use migrate::{Copied, migrate};
+pub use room::ROOM_BYTES_MIN;
 
 /// Memory a store may use as a cache unless said otherwise, in bytes.
 pub const CACHE_BYTES: u64 = 32 << 20;
@@ -73,6 +75,17 @@ pub enum DiskError {
     Full {
         /// The step that failed.
         doing: &'static str,
+    },
+    /// So little room is left that no write is begun. The disk works on: reads go on, and so do writes once there is room.
+    #[error(
+        "the disk is almost full, {} MiB are free of the {} it takes to save: free some space, then try again; nothing is lost, \
+         and reading goes on",
+        free_bytes >> 20,
+        ROOM_BYTES_MIN >> 20
+    )]
+    NoRoom {
+        /// What is free, in bytes.
+        free_bytes: u64,
     },
     /// The operating system refused a read or a write.
     #[error("the disk failed while {doing}: {cause}; check the folder and the drive, then open the store again")]

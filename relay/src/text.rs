@@ -64,7 +64,7 @@ fn one_line(text: &str) -> String {
 impl Told for DiskError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Full { .. } => "disk_full",
+            Self::Full { .. } | Self::NoRoom { .. } => "disk_full",
             Self::Io { .. } => "disk_failed",
             Self::Poisoned => "disk_stopped",
             Self::InUse { .. } => "data_in_use",
@@ -80,7 +80,7 @@ impl Told for DiskError {
 
     fn args(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Full { .. } | Self::Poisoned => Vec::new(),
+            Self::Full { .. } | Self::NoRoom { .. } | Self::Poisoned => Vec::new(),
             Self::Io { cause, .. } => vec![("cause", cause.clone())],
             Self::InUse { path } | Self::NotAStore { path } => vec![("path", path.display().to_string())],
             Self::OtherKind { path, found, wanted } => {

@@ -65,7 +65,7 @@ fn schema_args(collection: &str, error: &SchemaError) -> Vec<(&'static str, Stri
 
 pub(super) fn code(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Disk(DiskError::Full { .. }) => "disk-full",
+        StoreError::Disk(DiskError::Full { .. } | DiskError::NoRoom { .. }) => "disk-full",
         StoreError::Disk(DiskError::InUse { .. }) => "store-in-use",
         StoreError::Disk(DiskError::NewerFormat { .. }) => "newer-format",
         StoreError::Disk(DiskError::NotAStore { .. }) => "not-a-store",

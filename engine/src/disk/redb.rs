@@ -22,6 +22,7 @@
 use super::failure::{Poison, io_error};
 use super::folder::{Folder, sync_folder};
 use super::mark::{Commit, Mark};
+use super::room::Room;
 use super::{Batch, Disk, DiskError, Row, StoreKind};
 use redb::{
     AccessGuard, Builder, Database, Durability, Error, ReadableDatabase, StorageError, TableDefinition, TableError,
@@ -51,6 +52,7 @@ pub struct RedbDisk {
     /// Held while a batch is applied.
     newest: Mutex<Commit>,
     durable: Mutex<Durable>,
+    room: Room,
     folder: Folder,
 }
 
@@ -67,17 +69,8 @@ impl RedbDisk {
 
     /// As [`RedbDisk::open`], in a folder that is locked already.
     pub(super) fn open_in(folder: Folder, cache_bytes: u64) -> Result<Self, DiskError> {
-        let path = folder.dir.join("redb");
-        if !path.exists() {
-            make(&folder.dir, &path)?;
-        }
-        let db = caught(OPENING, || Ok(builder(cache_bytes).set_check_integrity_on_open(true).open(&path)?))?;
-        let file = Base { db: Some(db), poison: Poison::default() };
-        let newest = file.newest_commit()?;
-        let mark = Mark::open(&folder.dir.join("redb.mark"), newest)?;
-        sync_folder(&folder.dir).map_err(|error| io_error(OPENING, &error))?;
-        let durable = Mutex::new(Durable { mark, through: newest });
-        Ok(Self { file, newest: Mutex::new(newest), durable, folder })
+        let ((file, durable), room) = Room::opening(&folder.dir, || open_files(&folder.dir, cache_bytes))?;
+        Ok(Self { file, newest: Mutex::new(durable.through), durable: Mutex::new(durable), room, folder })
     }
 
     /// As [`super::Opened::identity`].
@@ -96,6 +89,20 @@ impl RedbDisk {
             Ok(std::iter::from_fn(next).take(rows_max).map(owned).collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// Opens what the folder holds, or makes it.
+fn open_files(dir: &Path, cache_bytes: u64) -> Result<(Base, Durable), DiskError> {
+    let path = dir.join("redb");
+    if !path.exists() {
+        make(dir, &path)?;
+    }
+    let db = caught(OPENING, || Ok(builder(cache_bytes).set_check_integrity_on_open(true).open(&path)?))?;
+    let file = Base { db: Some(db), poison: Poison::default() };
+    let newest = file.newest_commit()?;
+    let mark = Mark::open(&dir.join("redb.mark"), newest)?;
+    sync_folder(dir).map_err(|error| io_error(OPENING, &error))?;
+    Ok((file, Durable { mark, through: newest }))
 }
 
 impl Disk for RedbDisk {
@@ -123,6 +130,7 @@ impl Disk for RedbDisk {
         if batch.rows.is_empty() {
             return Ok(());
         }
+        self.room.check()?;
         let pieces = batch.rows.iter().flat_map(|(key, value)| [Some(key), value.as_ref()]).flatten();
         let commit = newest.next(pieces.map(Vec::as_slice));
         self.file.call("writing", |db| {

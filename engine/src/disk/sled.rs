@@ -6,6 +6,7 @@
 //! ```text
 //! lock     see `folder.rs`, and so `format`
 //! sled/    the sled database; its row ff ff "commit" is the newest commit, written in the same batch as the commit
+//! reserve  see `room.rs`
 //! journal  the newest commits, of which sled may not have all: see `sled/journal.rs`
 //! making   only while sled's files are made for the first time
 //! mark     the newest commit known to be durable, in one of two slots, at bytes 0 and 4096
@@ -43,6 +44,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::failure::{Poison, io_error};
 use super::folder::Folder;
 use super::mark::{Commit, Mark};
+use super::room::Room;
 use super::{Batch, CACHE_BYTES, Disk, DiskError, Row, StoreKind};
 
 const READING: &str = "reading";
@@ -82,6 +84,7 @@ pub struct SledDisk {
     /// Held for writing while a batch is applied, for reading while rows are read: sled's own ranges can see half a batch.
     newest: RwLock<Newest>,
     durable: Mutex<Durable>,
+    room: Room,
     folder: Folder,
 }
 
@@ -96,29 +99,8 @@ impl SledDisk {
 
     /// As [`SledDisk::open`], in a folder that is locked already.
     pub(super) fn open_in(folder: Folder, options: &SledOptions) -> Result<Self, DiskError> {
-        const OPENING: &str = "opening the store";
-        let io = |error| io_error(OPENING, &error);
-        let dir = folder.dir.as_path();
-        let sled_dir = dir.join("sled");
-        make_sled(dir, &sled_dir).map_err(io)?;
-        remove_half_snapshots(&sled_dir).map_err(io)?;
-        await_release(dir, &sled_dir.join("db"))?;
-        read_through(&sled_dir).map_err(io)?;
-        let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
-        let db = caught(OPENING, || config.open())?;
-        let tree = Tree { nudge: Some(Nudge::start(db.clone())), db: Some(db), poison: Poison::default() };
-        let mut overlay = Overlay::default();
-        let (journal, newest) =
-            Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch| overlay.apply(batch))?;
-        // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
-        tree.flush(OPENING)?;
-        let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;
-        data.sync_all().map_err(io)?;
-        OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
-        let mark = Mark::open(&dir.join("mark"), newest)?;
-        sled_is_made(dir, &sled_dir).map_err(io)?;
-        let newest = RwLock::new(Newest { overlay, pending: Pending::after(newest) });
-        Ok(Self { tree, data, newest, durable: Mutex::new(Durable { journal, mark }), folder })
+        let ((tree, data, newest, durable), room) = Room::opening(&folder.dir, || open_files(&folder.dir, options))?;
+        Ok(Self { tree, data, newest: RwLock::new(newest), durable: Mutex::new(durable), room, folder })
     }
 
     /// Tells this store from a copy of it: a copied, restored or moved folder has another identity, and so has the same
@@ -184,6 +166,7 @@ impl Disk for SledDisk {
         if batch.rows.is_empty() {
             return Ok(());
         }
+        self.room.check()?;
         newest.pending.push(&batch);
         newest.overlay.apply(batch);
         if newest.overlay.is_full() { self.tree.take_over(&mut newest) } else { Ok(()) }
@@ -211,6 +194,31 @@ impl Drop for SledDisk {
         // Saves the next opening the replay; what is durable is in the journal whatever comes of it.
         let _ = self.tree.take_over(&mut self.applying());
     }
+}
+
+/// Opens what the folder holds, or makes it.
+fn open_files(dir: &Path, options: &SledOptions) -> Result<(Tree, File, Newest, Durable), DiskError> {
+    const OPENING: &str = "opening the store";
+    let io = |error| io_error(OPENING, &error);
+    let sled_dir = dir.join("sled");
+    make_sled(dir, &sled_dir).map_err(io)?;
+    remove_half_snapshots(&sled_dir).map_err(io)?;
+    await_release(dir, &sled_dir.join("db"))?;
+    read_through(&sled_dir).map_err(io)?;
+    let config = sled::Config::new().path(&sled_dir).cache_capacity(options.cache_bytes).flush_every_ms(Some(500));
+    let db = caught(OPENING, || config.open())?;
+    let tree = Tree { nudge: Some(Nudge::start(db.clone())), db: Some(db), poison: Poison::default() };
+    let mut overlay = Overlay::default();
+    let (journal, newest) = Journal::open(&dir.join("journal"), tree.newest_commit()?, |batch| overlay.apply(batch))?;
+    // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
+    tree.flush(OPENING)?;
+    let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;
+    data.sync_all().map_err(io)?;
+    OpenOptions::new().read(true).write(true).open(sled_dir.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
+    let mark = Mark::open(&dir.join("mark"), newest)?;
+    sled_is_made(dir, &sled_dir).map_err(io)?;
+    let newest = Newest { overlay, pending: Pending::after(newest) };
+    Ok((tree, data, newest, Durable { journal, mark }))
 }
 
 fn owned(row: sled::Result<(sled::IVec, sled::IVec)>) -> sled::Result<Row> {
