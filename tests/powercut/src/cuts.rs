@@ -8,6 +8,7 @@ use crate::relay::{self, Promised, Recorded};
 use crate::sales::Sales;
 use crate::tape::Step;
 use comptoir_engine::StoreError;
+use comptoir_engine::disk::StoreKind;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
@@ -169,7 +170,7 @@ const SALES: usize = 90;
 const STATES_OF_ONE: usize = 75;
 
 /// Records as often as it takes, and looks at `states` states in all; two recordings at a time.
-pub fn campaign(side: Side, states: usize, seed: u64) -> Report {
+pub fn campaign(side: Side, kind: StoreKind, states: usize, seed: u64) -> Report {
     let recordings = states.div_ceil(STATES_OF_ONE);
     let next = AtomicUsize::new(0);
     let report = Mutex::new(Report::default());
@@ -182,7 +183,7 @@ pub fn campaign(side: Side, states: usize, seed: u64) -> Report {
                         return;
                     }
                     let count = STATES_OF_ONE.min(states - number * STATES_OF_ONE);
-                    let one = recording(side, count, seed + number as u64);
+                    let one = recording(side, kind, count, seed + number as u64);
                     report.lock().expect("not poisoned").add(one);
                 }
             });
@@ -191,9 +192,9 @@ pub fn campaign(side: Side, states: usize, seed: u64) -> Report {
     report.into_inner().expect("not poisoned")
 }
 
-fn recording(side: Side, count: usize, seed: u64) -> Report {
+fn recording(side: Side, kind: StoreKind, count: usize, seed: u64) -> Report {
     let folder = scratch();
-    let watched = Watched::new(&folder.path().join("watched"));
+    let watched = Watched::new(&folder.path().join("watched"), kind);
     match side {
         Side::Device => {
             device::record(&watched, SALES);

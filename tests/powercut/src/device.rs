@@ -4,8 +4,7 @@ use crate::process::Watched;
 use crate::sales::{SHOP, Sales};
 use crate::tape::Step;
 use comptoir::{Comptoir, Mode, State};
-use comptoir_engine::disk::DiskError;
-use comptoir_engine::disk::sled::{SledDisk, SledOptions};
+use comptoir_engine::disk::{self, CACHE_BYTES, DiskError, Opened};
 use comptoir_engine::{Engine, StoreError, Timestamp};
 use comptoir_tests::wait;
 use rand::SeedableRng as _;
@@ -135,7 +134,7 @@ impl Told {
 /// Records a device: a store is made, sales are made by a process that ends well, by one that is killed, and by others.
 pub fn record(watched: &Watched, sales: usize) {
     let store = watched.root.to_str().expect("a path");
-    let init = ["--store", store, "init", "--workspace", "supermarket", "--device-name", "till"];
+    let init = ["--store", store, "init", "--workspace", "supermarket", "--store-kind", watched.kind.name()];
     watched.start("comptoir", &init).wait(Duration::from_secs(60)).success();
     let part = sales / 3;
     for (turn, from) in [0, part, 2 * part].into_iter().enumerate() {
@@ -159,17 +158,16 @@ pub fn open(store: &Path) -> Result<Engine, StoreError> {
     if !store.join("format").exists() {
         return Err(StoreError::NotInitialised);
     }
-    let disk = opened(store)?;
-    let identity = disk.identity();
-    Engine::open(Box::new(disk), &identity, &mut rng)
+    let Opened { disk, identity } = opened(store)?;
+    Engine::open(disk, &identity, &mut rng)
 }
 
 /// Opens a disk. A process that another thread starts holds every lock of this one for a moment, until it runs its own
 /// program.
-pub fn opened(folder: &Path) -> Result<SledDisk, DiskError> {
+pub fn opened(folder: &Path) -> Result<Opened, DiskError> {
     let begun = Instant::now();
     loop {
-        match SledDisk::open(folder, &SledOptions::default()) {
+        match disk::open(folder, None, CACHE_BYTES) {
             Err(DiskError::InUse { .. }) if begun.elapsed() < Duration::from_secs(10) => {}
             opened => return opened,
         }

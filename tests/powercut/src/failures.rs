@@ -7,6 +7,7 @@ use crate::process::{Errno, Watched, scratch};
 use crate::relay::{self, Served};
 use crate::sales::Sales;
 use crate::tape::Step;
+use comptoir_engine::disk::StoreKind;
 use comptoir_tests::program::Running;
 use comptoir_tests::wait;
 use std::collections::BTreeMap;
@@ -39,11 +40,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Lets every `every`-th call of a process fail with each error, one call a run, and two runs at a time.
-pub fn campaign(side: Side, every: u64) -> Report {
+pub fn campaign(side: Side, kind: StoreKind, every: u64) -> Report {
     let report = Mutex::new(Report::default());
     let folder = scratch();
     let base = folder.path().join("base");
-    prepare(side, &base);
+    prepare(side, kind, &base);
     for errno in [Errno::Eio, Errno::Enospc] {
         let next = AtomicU64::new(0);
         thread::scope(|scope| {
@@ -52,8 +53,8 @@ pub fn campaign(side: Side, every: u64) -> Report {
                     loop {
                         let number = 1 + next.fetch_add(1, Ordering::Relaxed) * every;
                         let one = match side {
-                            Side::Device => of_device(&base, number, errno),
-                            Side::Relay => of_relay(&base, number, errno),
+                            Side::Device => of_device(&base, kind, number, errno),
+                            Side::Relay => of_relay(&base, kind, number, errno),
                         };
                         let Some((step, outcome)) = one else { return };
                         let mut report = report.lock().expect("not poisoned");
@@ -82,12 +83,12 @@ impl Report {
     }
 }
 
-fn prepare(side: Side, base: &Path) {
-    let watched = Watched::new(base);
+fn prepare(side: Side, kind: StoreKind, base: &Path) {
+    let watched = Watched::new(base, kind);
     match side {
         Side::Device => {
             let store = base.to_str().expect("a path");
-            let init = ["--store", store, "init", "--workspace", relay::WORKSPACE, "--device-name", "till"];
+            let init = ["--store", store, "init", "--workspace", relay::WORKSPACE, "--store-kind", kind.name()];
             watched.start("comptoir", &init).wait(DEADLINE).success();
             watched.start("powercut", &["sell", store, "0", &BEFORE.to_string()]).wait(DEADLINE).success();
         }
@@ -114,9 +115,9 @@ fn failed_step(watched: &Watched) -> Option<Step> {
 }
 
 /// `None` when there is no such call.
-fn of_device(base: &Path, number: u64, errno: Errno) -> Option<(Step, Result<Vec<String>, String>)> {
+fn of_device(base: &Path, kind: StoreKind, number: u64, errno: Errno) -> Option<(Step, Result<Vec<String>, String>)> {
     let folder = scratch();
-    let watched = Watched::new(&folder.path().join("till"));
+    let watched = Watched::new(&folder.path().join("till"), kind);
     copy(base, &watched.root);
     let store = watched.root.to_str().expect("a path");
     let mut command = watched.command("powercut", Some((number, errno)));
@@ -144,9 +145,9 @@ fn of_device(base: &Path, number: u64, errno: Errno) -> Option<(Step, Result<Vec
 }
 
 /// As [`of_device`]: two devices push to the relay until all that they have is there.
-fn of_relay(base: &Path, number: u64, errno: Errno) -> Option<(Step, Result<Vec<String>, String>)> {
+fn of_relay(base: &Path, kind: StoreKind, number: u64, errno: Errno) -> Option<(Step, Result<Vec<String>, String>)> {
     let folder = scratch();
-    let watched = Watched::new(&folder.path().join("relay"));
+    let watched = Watched::new(&folder.path().join("relay"), kind);
     copy(base, &watched.root);
     let data = watched.root.to_str().expect("a path");
     let mut command = watched.command("comptoir-relay", Some((number, errno)));
@@ -209,7 +210,7 @@ fn push(watched: &Watched, address: &str, folder: &Path, running: Running) -> Re
 
 /// The relay's folder is as good as it was: a relay that starts on it works.
 fn push_to_another(watched: &Watched, folder: &Path) -> Result<(), String> {
-    let again = Watched::new(&watched.root);
+    let again = Watched::new(&watched.root, watched.kind);
     let mut command = comptoir_tests::relay::command(&["serve", "--listen", "127.0.0.1:0"]);
     let running = Running::start(command.arg("--data").arg(&again.root));
     let line = running.line();

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use comptoir_engine::StoreError;
+use comptoir_engine::disk::StoreKind;
 use comptoir_engine::disk::sled::quiet_panics;
 use comptoir_engine::store::Checked;
 use comptoir_powercut::cuts::{self, Report, Side};
@@ -23,6 +24,9 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the stores are kept in: sled or redb.
+    #[arg(long, default_value_t)]
+    store: StoreKind,
     /// Lets every call of a device and of a relay fail once, instead.
     #[arg(long)]
     failures: bool,
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
     match args.part {
         Some(Part::Sell(selling)) => device::sell(&selling),
         Some(Part::Check { store }) => check(&store),
-        None if args.failures => failing_calls(args.json),
+        None if args.failures => failing_calls(&args),
         None if args.damage.is_some() => damaged_files(&args),
         None => power_cuts(&args),
     }
@@ -78,8 +82,8 @@ fn check(store: &Path) -> ExitCode {
 
 fn power_cuts(args: &Args) -> ExitCode {
     let begun = Instant::now();
-    let device = cuts::campaign(Side::Device, args.states.div_ceil(2), args.seed);
-    let relay = cuts::campaign(Side::Relay, args.states / 2, args.seed);
+    let device = cuts::campaign(Side::Device, args.store, args.states.div_ceil(2), args.seed);
+    let relay = cuts::campaign(Side::Relay, args.store, args.states / 2, args.seed);
     let failures = [device.failures.as_slice(), relay.failures.as_slice()].concat();
     if args.json {
         let side = |report: &Report| {
@@ -106,10 +110,13 @@ fn power_cuts(args: &Args) -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn failing_calls(as_json: bool) -> ExitCode {
-    let sides = [("device", failures::campaign(Side::Device, 1)), ("relay", failures::campaign(Side::Relay, 1))];
+fn failing_calls(args: &Args) -> ExitCode {
+    let sides = [
+        ("device", failures::campaign(Side::Device, args.store, 1)),
+        ("relay", failures::campaign(Side::Relay, args.store, 1)),
+    ];
     for (name, report) in &sides {
-        if as_json {
+        if args.json {
             let failures::Report { runs, by_call, told, failures } = report;
             println!("{}", json!({"side": name, "runs": runs, "by_call": by_call, "told": told, "failures": failures}));
             continue;

@@ -1,6 +1,7 @@
 //! Programs run with the shim between them and their files. Must not know what they do.
 
 use crate::tape::{self, Step};
+use comptoir_engine::disk::StoreKind;
 use comptoir_tests::program::{self, Running};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,15 +16,17 @@ pub fn scratch() -> tempfile::TempDir {
 pub struct Watched {
     /// The folder.
     pub root: PathBuf,
+    /// The kind of store it is to hold.
+    pub kind: StoreKind,
     tape: PathBuf,
 }
 
 impl Watched {
     /// `root` need not be there yet; its parent must. The tape lies beside it.
-    pub fn new(root: &Path) -> Self {
+    pub fn new(root: &Path, kind: StoreKind) -> Self {
         let parent = root.parent().expect("a parent").canonicalize().expect("the parent is there");
         let root = parent.join(root.file_name().expect("a name"));
-        Self { tape: root.with_extension("tape"), root }
+        Self { tape: root.with_extension("tape"), root, kind }
     }
 
     /// A program that has the shim loaded; the call `fail` (a number from 1, and an error) does not succeed.

@@ -8,6 +8,7 @@ use crate::tape::Step;
 use comptoir::{Comptoir, Mode, Settings, WorkspaceId};
 use comptoir_engine::Timestamp;
 use comptoir_engine::digest::Digest;
+use comptoir_engine::disk;
 use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, FromRelay};
 use comptoir_relay::auth::{Auth, Grant};
@@ -99,7 +100,8 @@ impl Served {
     /// Starts it; on a free port, or where it listened before.
     pub fn start(watched: &Watched, address: &str) -> Self {
         let data = watched.root.to_str().expect("a path");
-        let running = watched.start("comptoir-relay", &["serve", "--listen", address, "--data", data]);
+        let kind = watched.kind.name();
+        let running = watched.start("comptoir-relay", &["serve", "--listen", address, "--data", data, "--store", kind]);
         let line = running.line();
         let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}: {}", running.stderr()));
         Self { address: address.trim().to_owned(), running: Some(running) }
@@ -228,10 +230,9 @@ impl Listener for Standing {
 
 /// Opens a log as the relay does, and reads all of it.
 pub fn open(log: &Path, grant: &Grant) -> Result<Opened, LogError> {
-    let disk = device::opened(log)?;
-    let identity = disk.identity();
+    let disk::Opened { disk, identity } = device::opened(log)?;
     let draw = Box::new(|| Ok(LogEpoch([7; 16])));
-    let mut writer = Writer::open(OpenedDisk { disk: Arc::new(disk), identity }, draw)?;
+    let mut writer = Writer::open(OpenedDisk { disk: Arc::from(disk), identity }, draw)?;
     let standing = Arc::new(Standing::default());
     let listener: std::sync::Weak<Standing> = Arc::downgrade(&standing);
     writer.attach(grant, listener, Timestamp { unix_ms: 0 })?;

@@ -1,5 +1,6 @@
 //! Calls on files that fail once. All of them: `cargo run --release --bin powercut -- --failures`.
 
+use comptoir_engine::disk::StoreKind;
 use comptoir_powercut::cuts::Side;
 use comptoir_powercut::failures::{self, Report};
 
@@ -14,10 +15,10 @@ fn assert_kept(report: &Report) {
 
 #[test]
 fn a_device_whose_calls_fail_says_so_and_keeps_what_it_reported_saved() {
-    assert_kept(&failures::campaign(Side::Device, EVERY));
+    StoreKind::ALL.into_iter().for_each(|kind| assert_kept(&failures::campaign(Side::Device, kind, EVERY)));
 }
 
 #[test]
 fn a_relay_whose_calls_fail_acknowledges_nothing_it_does_not_keep_and_goes_on() {
-    assert_kept(&failures::campaign(Side::Relay, EVERY));
+    StoreKind::ALL.into_iter().for_each(|kind| assert_kept(&failures::campaign(Side::Relay, kind, EVERY)));
 }
