@@ -1,5 +1,5 @@
-//! The log's writer without its thread: opens the disk, stores groups of pushes, and tells followers and authors in the
-//! right order. The committer's thread drives it, and so does a simulation. Must not know what a push holds.
+//! The log's writer without its loop: opens the disk, stores groups of pushes, and tells followers and authors in the
+//! right order. The committer drives it, and so does a simulation. Must not know what a push holds.
 
 use super::append::Group;
 use super::rows::{self, IdentityRow, WorkspaceRow};
@@ -152,6 +152,12 @@ fn stage(group: &mut Group<'_>, push: &Push) -> Result<Option<Outcome>, LogError
             Ok(None)
         }
     }
+}
+
+pub(super) fn draw_epoch() -> Result<LogEpoch, LogError> {
+    let mut epoch = [0; 16];
+    getrandom::fill(&mut epoch).map_err(|_| LogError::Unavailable)?;
+    Ok(LogEpoch(epoch))
 }
 
 fn renew_epochs(disk: &dyn Disk, draw: &mut DrawEpoch) -> Result<(), LogError> {
