@@ -11,6 +11,8 @@ pub mod report;
 pub mod shrink;
 pub mod world;
 
+mod edits;
+mod ledger;
 mod net;
 mod post;
 mod till;
