@@ -1,6 +1,7 @@
 //! The simulation as tests: some seeds each day, as many as `COMPTOIR_SIM_SEEDS` says otherwise; and that a seed decides
 //! everything.
 
+use comptoir_sim::layer::Layer;
 use comptoir_sim::plan::Plan;
 use comptoir_sim::{report, world};
 
@@ -10,7 +11,7 @@ fn seeds() -> u64 {
 
 #[test]
 fn no_promise_is_broken_whatever_goes_wrong() {
-    let report = report::run(0, seeds(), &|_| {});
+    let report = report::run(Layer::Core, 0, seeds(), &|_| {});
     let first = report.failures.iter().next();
     assert!(
         first.is_none(),
@@ -19,7 +20,7 @@ fn no_promise_is_broken_whatever_goes_wrong() {
         report.seeds,
         first.map_or(0, |(seed, _)| *seed)
     );
-    assert_eq!(report.faults.missing(), Vec::<&str>::new(), "kinds of faults that never took effect");
+    assert_eq!(report.missing(), Vec::<&str>::new(), "kinds of faults that never took effect");
     assert!(report.operations > report.seeds * 10, "{} edits in {} seeds", report.operations, report.seeds);
 }
 
