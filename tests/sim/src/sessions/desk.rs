@@ -43,6 +43,8 @@ struct App {
     shop: Comptoir,
     watch: Watch,
     was_up_to_date: bool,
+    /// There is a new token that the store has not taken.
+    renewing: bool,
 }
 
 /// The device's process, from its start on.
@@ -73,7 +75,7 @@ pub(super) async fn process(town: Shared, number: usize) -> turmoil::Result {
         town.note(1, number, &[], || format!("till {number} starts"));
     }
     let watch = shop.watch();
-    let mut app = App { town, number, shop, watch, was_up_to_date: false };
+    let mut app = App { town, number, shop, watch, was_up_to_date: false, renewing: false };
     let began = app.begin().await;
     app.settle(began);
     loop {
@@ -102,7 +104,10 @@ impl App {
             biased;
             notice = self.watch.next() => match notice {
                 Some(Notice::Changed(record)) => self.check_changed(&record).await,
-                Some(Notice::Refresh) => self.check_all().await,
+                Some(Notice::Refresh) => {
+                    self.check_all().await?;
+                    self.renew().await
+                }
                 None => std::future::pending().await,
             },
             Ok(()) = statuses.changed() => {
@@ -132,13 +137,8 @@ impl App {
         match ask {
             Ask::Edit(edit, name) => self.edit(edit, name).await,
             Ask::Renew => {
-                let settings = held(&self.town).settings(self.number);
-                let configured = self.shop.configure(settings).await;
-                self.done(configured)?;
-                let paused = self.shop.pause().await;
-                self.done(paused)?;
-                let live = self.shop.stay_live(Mode::Both).await;
-                self.done(live)
+                self.renewing = true;
+                self.renew().await
             }
             Ask::Read => {
                 self.check_all().await?;
@@ -147,6 +147,22 @@ impl App {
                 Ok(())
             }
         }
+    }
+
+    /// The store gets the new token, again when its disk failed meanwhile.
+    async fn renew(&mut self) -> Done {
+        if !self.renewing {
+            return Ok(());
+        }
+        let settings = held(&self.town).settings(self.number);
+        let configured = self.shop.configure(settings).await;
+        self.done(configured)?;
+        let paused = self.shop.pause().await;
+        self.done(paused)?;
+        let live = self.shop.stay_live(Mode::Both).await;
+        self.done(live)?;
+        self.renewing = false;
+        Ok(())
     }
 
     /// An edit by whoever stands at the device.

@@ -7,8 +7,10 @@ use crate::plan::SESSIONS_SAFETY_MS;
 use crate::till::Sheets;
 use comptoir::State;
 
-/// A device reads everything within this time, in milliseconds.
-const READ_MS: u64 = 1_000;
+/// A device reads everything within this time, in milliseconds, also when its disk fails meanwhile.
+const READ_MS: u64 = 5_000;
+/// And is asked to so often, in milliseconds.
+const ASK_MS: u64 = 500;
 
 impl Driver {
     /// No more faults. What is dead is found out as always.
@@ -30,18 +32,17 @@ impl Driver {
             let since = |up_to_date_ms: Option<u64>| up_to_date_ms.unwrap_or(0).saturating_sub(SESSIONS_SAFETY_MS);
             let healed_ms = town.desks.iter().map(|desk| since(desk.up_to_date_ms)).collect();
             town.outcome.healed_ms = healed_ms;
-            for desk in &mut town.desks {
-                desk.views = None;
-                let asked = desk.inbox.as_ref().is_some_and(|inbox| inbox.try_send(Ask::Read).is_ok());
-                if !asked {
-                    return broken(Kind::Wedged, "a device takes no commands");
-                }
-            }
         }
         let until_ms = self.now_ms + READ_MS;
         while held(&self.town).desks.iter().any(|desk| desk.views.is_none()) {
             if self.now_ms > until_ms {
                 return broken(Kind::Wedged, "a device does not answer its app");
+            }
+            if self.now_ms.is_multiple_of(ASK_MS) {
+                // A disk may fail while it is read: then the app asks again.
+                for desk in held(&self.town).desks.iter().filter(|desk| desk.views.is_none()) {
+                    let _ = desk.inbox.as_ref().map(|inbox| inbox.try_send(Ask::Read));
+                }
             }
             self.step()?;
         }
