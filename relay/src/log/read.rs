@@ -98,11 +98,12 @@ impl Log {
         through: LogSeq,
     ) -> mpsc::Receiver<Result<Vec<u8>, LogError>> {
         let (sender, receiver) = mpsc::channel(1);
-        let (grant, slot) = (grant.clone(), self.slot.clone());
+        let (grant, slot, commands) = (grant.clone(), self.slot.clone(), self.commands.clone());
         let read = move |send: &mut dyn FnMut(Result<Vec<u8>, LogError>) -> Result<(), LogError>| {
             let mut each = |batch| send(Ok(batch));
             let sent = slot.reader().and_then(|reader| reader.records(&grant, &wanted, through, &mut each));
             if let Err(error) = sent {
+                Self::report(&commands, &error);
                 // Nobody listens when the session has ended.
                 let _ = send(Err(error));
             }
@@ -139,7 +140,11 @@ impl Log {
             let _permit = permit;
             read(&slot.reader()?)
         };
-        self.jobs.run(job).await?
+        let read = self.jobs.run(job).await?;
+        if let Err(error) = &read {
+            Self::report(&self.commands, error);
+        }
+        read
     }
 }
 

@@ -86,6 +86,11 @@ impl Writer {
         Reader::new(self.disk.clone())
     }
 
+    /// Whether the disk still answers.
+    pub fn probe(&self) -> Result<(), LogError> {
+        Ok(txn::read(&*self.disk, rows::IDENTITY_KEY).map(drop)?)
+    }
+
     /// Lets `listener` follow the grant's workspace, which is made if there is none.
     pub fn attach(&mut self, grant: &Grant, listener: Weak<dyn Listener>, now: Timestamp) -> Result<(), LogError> {
         let workspace = grant.workspace();
