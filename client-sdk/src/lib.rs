@@ -27,6 +27,20 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
 
+/// Whether a bug is planted here, for a simulation to find; without the feature that is never.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($bug:ident) => {
+        comptoir_engine::planted::planted() == Some(comptoir_engine::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 pub mod cmd;
 pub mod error;
 pub mod handle;

@@ -75,7 +75,8 @@ pub(crate) fn connect(address: &str, counters: Counters, machine: &dyn Machine) 
             let (request, connecting) = opening?;
             open(&address, request, connecting, counters.clone()).await
         };
-        let cause = match timeout(CONNECT_TIMEOUT, opened).await {
+        let wait = if planted!(ConnectAwaitedForEver) { Duration::MAX } else { CONNECT_TIMEOUT };
+        let cause = match timeout(wait, opened).await {
             Ok(Ok(socket)) => pump(socket, to_send, &tell, &counters).await,
             Ok(Err(cause)) => cause,
             Err(_) => format!("the relay {address} did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
@@ -152,7 +153,7 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
         let message = tokio::select! {
             biased;
             frame = to_send.recv() => frame.map(|frame| Message::Binary(frame.into())),
-            () = sleep_until(ping_at) => {
+            () = sleep_until(ping_at), if !planted!(PingUnsent) => {
                 ping_at = Instant::now() + PING_EVERY;
                 Some(Message::Ping(Vec::new().into()))
             }
@@ -177,7 +178,8 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> String {
     loop {
         let before = counters.traffic().received_bytes;
-        match timeout(SILENCE_MAX, stream.next()).await {
+        let wait = if planted!(SilenceBorne) { Duration::MAX } else { SILENCE_MAX };
+        match timeout(wait, stream.next()).await {
             // A large frame on a slow line.
             Err(_) if counters.traffic().received_bytes > before => {}
             Err(_) => return "the relay has gone silent".to_owned(),

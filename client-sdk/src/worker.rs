@@ -142,6 +142,7 @@ impl Worker {
     fn due(&self) -> Instant {
         let idle = Instant::now() + IDLE_MAX;
         let due = match self.slot.engine() {
+            Some(_) if planted!(DueSlept) => None,
             Some(engine) => engine.poll_timeout().map(|due_ms| self.started + Duration::from_millis(due_ms)),
             None => Some(self.slot.retry_at()),
         };
@@ -193,8 +194,10 @@ impl Worker {
         if let (Some(mode), Ok(engine)) = (self.live, self.slot.engine_mut()) {
             engine.start(mode, now);
         }
-        // Whether the edit that failed was kept is known only now. No watchers, nobody to tell.
-        let _ = self.telling.notices.send(Notice::Refresh);
+        if !planted!(RefreshUntold) {
+            // Whether the edit that failed was kept is known only now. No watchers, nobody to tell.
+            let _ = self.telling.notices.send(Notice::Refresh);
+        }
         self.telling.status.send_replace(self.status());
     }
 

@@ -112,7 +112,12 @@ impl Worker {
                 engine.handle_connected(now);
                 Ok(())
             }),
-            Heard::Frame(frame) => self.with(|engine, now| engine.handle_message(&frame, now)),
+            Heard::Frame(frame) => self.with(|engine, now| {
+                if planted!(HeardTwice) {
+                    engine.handle_message(&frame, now)?;
+                }
+                engine.handle_message(&frame, now)
+            }),
             Heard::Closed { cause } => {
                 self.disconnected(&cause);
                 Ok(())

@@ -86,7 +86,7 @@ impl Slot {
 
     /// Opens a closed store when it is time; true when it is open again.
     pub(super) fn reopen(&mut self) -> bool {
-        if self.engine.is_some() || Instant::now() < self.retry_at {
+        if self.engine.is_some() || Instant::now() < self.retry_at || planted!(StoreStaysClosed) {
             return false;
         }
         match open(&mut *self.machine, None) {

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     // A run that panics is reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
     match () {
-        () if args.planted => hunt::main(args.json),
+        () if args.planted => hunt::main(args.layer(), args.json),
         () if args.trace => trace(args.layer(), args.from),
         () => run(&args),
     }

@@ -5,6 +5,7 @@ use super::machine::Simulated;
 use super::pace::paced;
 use super::town::{Ask, Shared, held};
 use crate::edits::{edits_of, series_name, stock};
+use crate::ledger::Ledger;
 use crate::oracle::{Kind, STALE_MS, Sheet, Violation, broken};
 use crate::plan::Edit;
 use crate::till::{Sheets, is_fatal};
@@ -141,7 +142,9 @@ impl App {
                 self.renew().await
             }
             Ask::Read => {
+                let told = held(&self.town).desks[self.number].sheets.clone();
                 self.check_all().await?;
+                self.check_told(&told)?;
                 let views = self.views().await?;
                 held(&self.town).desks[self.number].views = Some(views);
                 Ok(())
@@ -262,6 +265,18 @@ impl App {
         }
     }
 
+    /// Whoever only listened to what changed knows all that there is.
+    fn check_told(&self, told: &Sheets) -> Result<(), Violation> {
+        let town = held(&self.town);
+        let sheets = &town.desks[self.number].sheets;
+        match sheets.iter().find_map(|(record, sheet)| Some((record, sheet.missing_in(told.get(record))?))) {
+            Some((record, mark)) => {
+                broken(Kind::Untold, format!("nobody at till {} was told of edit {mark} of {record}", self.number))
+            }
+            None => Ok(()),
+        }
+    }
+
     async fn views(&self) -> Done<BTreeMap<RecordId, View>> {
         let mut views = BTreeMap::new();
         let collections = self.shop.collections().await;
@@ -326,12 +341,7 @@ impl App {
 }
 
 /// "Up to date" is true as of now.
-pub(super) fn check_status(
-    ledger: &crate::ledger::Ledger,
-    number: usize,
-    status: &Status,
-    now_ms: u64,
-) -> Result<(), Violation> {
+pub(super) fn check_status(ledger: &Ledger, number: usize, status: &Status, now_ms: u64) -> Result<(), Violation> {
     if status.engine.state != State::UpToDate {
         return Ok(());
     }
@@ -341,5 +351,15 @@ pub(super) fn check_status(
     match ledger.had(status.engine.digest, now_ms.saturating_sub(STALE_MS)) {
         true => Ok(()),
         false => broken(Kind::FalseUpToDate, format!("till {number} with a digest the log did not have")),
+    }
+}
+
+/// A session ends with its token; both sides know it when a connection that broke then would be known to be dead.
+pub(super) fn check_token(number: usize, status: &Status, token_until_ms: u64, now_ms: u64) -> Result<(), Violation> {
+    match status.engine.state == State::UpToDate && token_until_ms + STALE_MS < now_ms {
+        true => {
+            broken(Kind::Unauthorised, format!("till {number} goes on with a token that ended at {token_until_ms} ms"))
+        }
+        false => Ok(()),
     }
 }

@@ -101,6 +101,7 @@ impl Driver {
             for number in 0..town.desks.len() {
                 if let Some(status) = town.desks[number].status() {
                     desk::check_status(&town.office.ledger, number, &status, self.now_ms)?;
+                    desk::check_token(number, &status, town.desks[number].token_until_ms, self.now_ms)?;
                 }
             }
         }

@@ -11,6 +11,10 @@ use comptoir::State;
 const READ_MS: u64 = 5_000;
 /// And is asked to so often, in milliseconds.
 const ASK_MS: u64 = 500;
+/// In one of so many seeds it is looked for connections that are lost although nothing is wrong,
+const QUIET_SEEDS: u64 = 8;
+/// for so long, in milliseconds.
+const QUIET_MS: u64 = 12_000;
 
 impl Driver {
     /// No more faults. What is dead is found out as always.
@@ -22,7 +26,32 @@ impl Driver {
             }
             self.step()?;
         }
-        self.finish()
+        self.finish()?;
+        match self.plan.seed.is_multiple_of(QUIET_SEEDS) {
+            true => self.rest(),
+            false => Ok(()),
+        }
+    }
+
+    /// With nothing to do and nothing wrong, nobody loses a connection.
+    fn rest(&mut self) -> Result<(), Violation> {
+        while self.now_ms < SESSIONS_SAFETY_MS + HEAL_MS {
+            self.step()?;
+        }
+        let since = |driver: &Self| -> Vec<_> {
+            held(&driver.town).desks.iter().map(|desk| (desk.up_to_date_ms, desk.status().map(state))).collect()
+        };
+        let before = since(self);
+        if before.iter().any(|(_, state)| *state != Some(State::UpToDate)) {
+            return wedged(&held(&self.town));
+        }
+        while self.now_ms < SESSIONS_SAFETY_MS + HEAL_MS + QUIET_MS {
+            self.step()?;
+            if let Some(number) = since(self).iter().zip(&before).position(|(now, before)| now != before) {
+                return broken(Kind::Wedged, format!("till {number} lost a connection that nothing was wrong with"));
+            }
+        }
+        Ok(())
     }
 
     /// All is equal, and nothing that was held when the faults ended is missing.
@@ -48,6 +77,10 @@ impl Driver {
         }
         compare(&mut held(&self.town))
     }
+}
+
+fn state(status: comptoir::Status) -> State {
+    status.engine.state
 }
 
 fn is_healed(town: &Town) -> bool {
