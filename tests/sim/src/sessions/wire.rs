@@ -14,9 +14,9 @@ use tokio::time::{Sleep, sleep};
 use turmoil::net::TcpStream;
 
 /// Bytes to a device that has not read them, before the relay has to wait.
-const WINDOW_BYTES: u64 = 2_000;
+const WINDOW_BYTES: u64 = 500;
 /// What a slow device reads at a time.
-const FEW_BYTES: usize = 200;
+const FEW_BYTES: usize = 100;
 
 /// A connection, as both ends and the driver know it.
 #[derive(Default)]
