@@ -54,11 +54,13 @@ pub(super) async fn process(town: Shared, number: usize) -> turmoil::Result {
         let town = held(&town);
         town.desks[number].drive.down_until_ms.saturating_sub(town.now_ms())
     };
+    // wait: simulated; the device is down
     sleep(Duration::from_millis(wait_ms)).await;
     let (shop, work) = loop {
         let settings = held(&town).settings(number);
         match Comptoir::on(Simulated { town: town.clone(), number }, Some(settings)) {
             Ok(opened) => break opened,
+            // wait: simulated; as an app would
             Err(Error::Store(error)) if is_fatal(&error) => sleep(RESTART).await,
             Err(error) => {
                 held(&town).check::<()>(broken(Kind::StoreFailed, format!("till {number}: {error}")));

@@ -118,11 +118,13 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
         let town = held(&town);
         (town.office.drive.down_until_ms.saturating_sub(town.now_ms()), town.time.clone(), town.auth.clone())
     };
+    // wait: simulated; the relay is down
     sleep(Duration::from_millis(wait_ms)).await;
     let config = Config { recent_bytes_max: RECENT_BYTES_MAX, ..Config::default() };
     let (log, work) = loop {
         match Log::start_here(Box::new(Opener { town: town.clone() }), &config, time.clone()) {
             Ok(started) => break started,
+            // wait: simulated; as whoever restarts a service would
             Err(_) => sleep(RESTART).await,
         }
     };

@@ -18,6 +18,7 @@ pub(super) async fn paced(work: impl Future<Output = ()>, mut rng: StdRng) {
     let mut wait: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         if wait.is_none() && rng.random_bool(0.3) {
+            // wait: simulated; a thread that gets its turn late
             wait = Some(Box::pin(sleep(Duration::from_millis(rng.random_range(1..=WAIT_MS_MAX)))));
         }
         if let Some(wait) = &mut wait {

@@ -128,6 +128,7 @@ impl AsyncRead for DeviceEnd {
                 ready!(self.stream()?.poll_read(cx, &mut few))?;
                 buf.put_slice(few.filled());
                 let nap_ms = self.rng.random_range(100..2_000);
+                // wait: simulated; a slow device
                 self.nap = Some(Box::pin(sleep(Duration::from_millis(nap_ms))));
                 few.filled().len()
             }
