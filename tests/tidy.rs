@@ -42,7 +42,7 @@ const RELAY: Layers = Layers {
 
 const CLIENT_SDK: Layers = Layers {
     src: "client-sdk/src",
-    layers: &[&["record"], &["error", "text"], &["socket"], &["worker"], &["handle"], &["cmd"]],
+    layers: &[&["record"], &["error", "text"], &["machine"], &["socket"], &["worker"], &["handle"], &["cmd"]],
 };
 
 /// An edge inside one layer that is allowed: `digest` is a sum over ids.

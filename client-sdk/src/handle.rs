@@ -9,11 +9,13 @@ mod queries;
 mod records;
 
 use crate::error::Error;
-use crate::worker::{self, Command, Make, Notice, Reply, Status, Telling, Worker};
+use crate::machine::{Computer, Machine};
+use crate::worker::{Command, Notice, Reply, Status, Telling, Worker};
 use comptoir_engine::disk::StoreKind;
 use comptoir_engine::{
     Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, Now, RecordId, Schema, Settings, StoreError, View,
 };
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,32 +73,48 @@ pub struct Comptoir {
 impl Comptoir {
     /// Makes a store in an empty or new folder, or opens the one there with new settings.
     pub async fn init(dir: &Path, settings: Settings) -> Result<Self, Error> {
-        Self::start(dir.to_owned(), Some((settings, None))).await
+        Self::start(Computer { dir: dir.to_owned(), kind: None }, Some(settings)).await
     }
 
     /// As [`Comptoir::init`], with the kind of store it is kept in; an error where the folder holds one of another kind.
     pub async fn init_on(dir: &Path, kind: StoreKind, settings: Settings) -> Result<Self, Error> {
-        Self::start(dir.to_owned(), Some((settings, Some(kind)))).await
+        Self::start(Computer { dir: dir.to_owned(), kind: Some(kind) }, Some(settings)).await
     }
 
     /// Opens the store in a folder. One process at a time.
     pub async fn open(dir: &Path) -> Result<Self, Error> {
-        Self::start(dir.to_owned(), None).await
+        Self::start(Computer { dir: dir.to_owned(), kind: None }, None).await
     }
 
-    async fn start(dir: PathBuf, make: Option<Make>) -> Result<Self, Error> {
+    /// As [`Comptoir::init`] with settings and as [`Comptoir::open`] without, on any machine, and without a thread: nothing
+    /// happens but while the loop that comes with the handle is polled. It ends when the store is shut down.
+    pub fn on(machine: impl Machine, make: Option<Settings>) -> Result<(Self, impl Future<Output = ()>), Error> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let telling = Telling { notices: broadcast::channel(NOTICES_MAX).0, status: watch::channel(None).0 };
+        let worker = Worker::open(Box::new(machine), make, telling.clone())?;
+        Ok((Self { commands, telling }, worker.run(inbox)))
+    }
+
+    /// Runs the loop in a thread with a runtime of its own, so that an app needs none.
+    async fn start(machine: Computer, make: Option<Settings>) -> Result<Self, Error> {
         let (opened, answer) = oneshot::channel();
-        let for_thread = telling.clone();
         let thread = std::thread::Builder::new().name("comptoir".to_owned());
         let spawned = thread.spawn(move || {
-            let engine = worker::open(&dir, make);
-            run(dir, engine, for_thread, inbox, opened);
+            let on = Self::on(machine, make);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime =
+                runtime.map_err(|cause| Error::File { path: PathBuf::from("runtime"), cause: cause.to_string() });
+            match on.and_then(|on| Ok((on, runtime?))) {
+                Ok(((shop, work), runtime)) => {
+                    // Whoever opened the store may have gone: then there are no handles, and the loop ends at once.
+                    drop(opened.send(Ok(shop)));
+                    runtime.block_on(work);
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
         });
         spawned.map_err(|cause| Error::File { path: PathBuf::from("thread"), cause: cause.to_string() })?;
-        answer.await.map_err(|_| Error::ShutDown)??;
-        Ok(Self { commands, telling })
+        answer.await.map_err(|_| Error::ShutDown)?
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
@@ -234,25 +252,5 @@ impl Comptoir {
             Err(Error::ShutDown) => Ok(()),
             outcome => outcome,
         }
-    }
-}
-
-/// The thread: a runtime of its own, so that an app needs none.
-fn run(
-    dir: PathBuf,
-    engine: Result<Engine, Error>,
-    telling: Telling,
-    inbox: mpsc::Receiver<Command>,
-    opened: oneshot::Sender<Result<(), Error>>,
-) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| Error::File { path: PathBuf::from("runtime"), cause: cause.to_string() });
-    match engine.and_then(|engine| Ok((engine, runtime?))) {
-        Ok((engine, runtime)) => {
-            // Whoever opened the store may have gone: then there are no handles, and the loop ends at once.
-            let _ = opened.send(Ok(()));
-            runtime.block_on(Worker::new(dir, engine, telling).run(inbox));
-        }
-        Err(error) => drop(opened.send(Err(error))),
     }
 }

@@ -23,13 +23,28 @@
 //! # }
 //! ```
 //!
-//! Layers, each using only those before it: `record` · `error text` · `socket` · `worker` · `handle` · `cmd`.
+//! Layers, each using only those before it: `record` · `error text` · `machine` · `socket` · `worker` · `handle` · `cmd`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
+
+/// Whether a bug is planted here, for a simulation to find; without the feature that is never.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($bug:ident) => {
+        comptoir_engine::planted::planted() == Some(comptoir_engine::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
 
 pub mod cmd;
 pub mod error;
 pub mod handle;
+pub mod machine;
 pub mod record;
 mod socket;
 mod text;
@@ -49,6 +64,7 @@ pub use comptoir_engine::{
 };
 pub use error::Error;
 pub use handle::{Comptoir, LiveQuery, RecordPage, Watch};
+pub use machine::Machine;
 pub use record::{Bytes, Field, Record, RecordError};
 pub use socket::Traffic;
 pub use worker::{Notice, Status};

@@ -1,5 +1,6 @@
 //! One connection to the relay: frames in, frames out, a deadline on every wait. Must not know what a frame says.
 
+use crate::machine::{Connecting, Machine, Stream};
 use comptoir_engine::session::{PING_INTERVAL_MS, SILENCE_MAX_MS};
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, SUBPROTOCOL};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -10,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
@@ -64,13 +65,19 @@ impl Counters {
 }
 
 /// Begins to connect; what comes of it is heard.
-pub(crate) fn connect(address: &str, counters: Counters) -> Link {
+pub(crate) fn connect(address: &str, counters: Counters, machine: &dyn Machine) -> Link {
     let (frames, to_send) = mpsc::channel(FRAMES_MAX);
     let (tell, heard) = mpsc::channel(FRAMES_MAX);
-    let (address, counted) = (address.to_owned(), counters.clone());
+    let opening = request(address).map(|(request, host, port)| (request, machine.connect(host, port)));
+    let address = address.to_owned();
     tokio::spawn(async move {
-        let cause = match timeout(CONNECT_TIMEOUT, open(&address, counters)).await {
-            Ok(Ok(socket)) => pump(socket, to_send, &tell, &counted).await,
+        let opened = async {
+            let (request, connecting) = opening?;
+            open(&address, request, connecting, counters.clone()).await
+        };
+        let wait = if planted!(ConnectAwaitedForEver) { Duration::MAX } else { CONNECT_TIMEOUT };
+        let cause = match timeout(wait, opened).await {
+            Ok(Ok(socket)) => pump(socket, to_send, &tell, &counters).await,
             Ok(Err(cause)) => cause,
             Err(_) => format!("the relay {address} did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
         };
@@ -82,20 +89,27 @@ pub(crate) fn connect(address: &str, counters: Counters) -> Link {
 
 /// Whether the address is one that [`connect`] can use.
 pub(crate) fn is_address(address: &str) -> bool {
-    let request = format!("{}/v1/sync", address.trim_end_matches('/')).into_client_request();
-    address.starts_with("ws://") && request.is_ok_and(|request| request.uri().host().is_some())
+    address.starts_with("ws://") && request(address).is_ok()
 }
 
-async fn open(address: &str, counters: Counters) -> Result<WebSocketStream<Counted<TcpStream>>, String> {
+/// The request for a session, and where it goes.
+fn request(address: &str) -> Result<(Request, String, u16), String> {
     let unusable = || format!("\"{address}\" is not a relay's address: use ws://HOST:PORT");
     let mut request =
         format!("{}/v1/sync", address.trim_end_matches('/')).into_client_request().map_err(|_| unusable())?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
     let host = request.uri().host().ok_or_else(unusable)?.trim_matches(['[', ']']).to_owned();
     let port = request.uri().port_u16().unwrap_or(80);
-    let unreachable = |cause: &dyn std::fmt::Display| format!("the relay {address} cannot be reached ({cause})");
-    let stream = TcpStream::connect((host, port)).await.map_err(|cause| unreachable(&cause))?;
-    stream.set_nodelay(true).map_err(|cause| unreachable(&cause))?;
+    Ok((request, host, port))
+}
+
+async fn open(
+    address: &str,
+    request: Request,
+    connecting: Connecting,
+    counters: Counters,
+) -> Result<WebSocketStream<Counted<Box<dyn Stream>>>, String> {
+    let stream = connecting.await.map_err(|cause| format!("the relay {address} cannot be reached ({cause})"))?;
     let stream = Counted { stream, counters };
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -139,7 +153,7 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
         let message = tokio::select! {
             biased;
             frame = to_send.recv() => frame.map(|frame| Message::Binary(frame.into())),
-            () = sleep_until(ping_at) => {
+            () = sleep_until(ping_at), if !planted!(PingUnsent) => {
                 ping_at = Instant::now() + PING_EVERY;
                 Some(Message::Ping(Vec::new().into()))
             }
@@ -164,7 +178,8 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> String {
     loop {
         let before = counters.traffic().received_bytes;
-        match timeout(SILENCE_MAX, stream.next()).await {
+        let wait = if planted!(SilenceBorne) { Duration::MAX } else { SILENCE_MAX };
+        match timeout(wait, stream.next()).await {
             // A large frame on a slow line.
             Err(_) if counters.traffic().received_bytes > before => {}
             Err(_) => return "the relay has gone silent".to_owned(),

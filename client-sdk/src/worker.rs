@@ -1,19 +1,19 @@
-//! The thread that owns the store: takes commands one after another and answers them. Must not know the command line.
+//! The owner of the store: takes commands one after another and answers them, in a thread of its own or wherever its loop
+//! is run. Must not know the command line.
 
 mod session;
 mod slot;
 
 use crate::error::Error;
+use crate::machine::Machine;
 use crate::socket::{Counters, Link, Traffic};
-use comptoir_engine::{DeviceId, Engine, Mode, Now, RecordId, Settings, State, StoreError, Timestamp};
-use rand::SeedableRng as _;
+use comptoir_engine::{DeviceId, Engine, Mode, Now, RecordId, Settings, State, StoreError};
 use rand::rngs::StdRng;
 use session::Once;
 use slot::Slot;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-
-pub(crate) use slot::{Make, open};
+use tokio::time::Instant;
 
 /// The longest the thread sleeps when nothing is due.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -65,7 +65,7 @@ pub(crate) struct Telling {
     pub(crate) status: watch::Sender<Option<Status>>,
 }
 
-/// The thread's state.
+/// The owner's state.
 pub(crate) struct Worker {
     slot: Slot,
     started: Instant,
@@ -80,18 +80,20 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(dir: std::path::PathBuf, engine: Engine, telling: Telling) -> Self {
-        Self {
-            slot: Slot::new(dir, engine),
+    /// Opens the machine's store; with settings, makes one where there is none.
+    pub(crate) fn open(mut machine: Box<dyn Machine>, make: Option<Settings>, telling: Telling) -> Result<Self, Error> {
+        let rng = machine.rng();
+        Ok(Self {
+            slot: Slot::open(machine, make)?,
             started: Instant::now(),
-            rng: StdRng::from_rng(&mut rand::rng()),
+            rng,
             link: None,
             counters: Counters::default(),
             once: None,
             live: None,
             indexing: true,
             telling,
-        }
+        })
     }
 
     /// Runs until it is shut down or every handle is gone.
@@ -119,7 +121,7 @@ impl Worker {
                 heard = session::hear(&mut self.link) => self.heard(heard),
                 () = session::room(frames) => {}
                 () = std::future::ready(()), if self.has_index_work() => self.index(),
-                () = tokio::time::sleep_until(due.into()) => self.time_out(),
+                () = tokio::time::sleep_until(due) => self.time_out(),
             }
         }
     }
@@ -134,14 +136,13 @@ impl Worker {
     }
 
     fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
-        Now { wall: Timestamp { unix_ms }, monotonic_ms: self.started.elapsed().as_millis() as u64 }
+        Now { wall: self.slot.machine().wall(), monotonic_ms: self.started.elapsed().as_millis() as u64 }
     }
 
     fn due(&self) -> Instant {
         let idle = Instant::now() + IDLE_MAX;
         let due = match self.slot.engine() {
+            Some(_) if planted!(DueSlept) => None,
             Some(engine) => engine.poll_timeout().map(|due_ms| self.started + Duration::from_millis(due_ms)),
             None => Some(self.slot.retry_at()),
         };
@@ -193,8 +194,10 @@ impl Worker {
         if let (Some(mode), Ok(engine)) = (self.live, self.slot.engine_mut()) {
             engine.start(mode, now);
         }
-        // Whether the edit that failed was kept is known only now. No watchers, nobody to tell.
-        let _ = self.telling.notices.send(Notice::Refresh);
+        if !planted!(RefreshUntold) {
+            // Whether the edit that failed was kept is known only now. No watchers, nobody to tell.
+            let _ = self.telling.notices.send(Notice::Refresh);
+        }
         self.telling.status.send_replace(self.status());
     }
 

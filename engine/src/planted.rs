@@ -56,10 +56,32 @@ pub enum Bug {
     ConnectAwaitedForEver,
     /// What was made again under a fresh actor keeps its old form in the outbox.
     ReauthorKeepsOutbox,
+    /// The owner of a store sleeps past what is due.
+    DueSlept,
+    /// A device waits for ever for a byte of a silent connection.
+    SilenceBorne,
+    /// A device asks for no sign of life.
+    PingUnsent,
+    /// What the relay says is handled twice, receipts too.
+    HeardTwice,
+    /// A store whose disk failed is not opened again.
+    StoreStaysClosed,
+    /// An app is not told that its store was opened again.
+    RefreshUntold,
+    /// The relay's committer ends with the first failure of its disk.
+    LogStaysClosed,
+    /// The committer is not told when a reader finds that the disk has failed.
+    FailureUntold,
+    /// A session does not wake up when its log has grown.
+    FollowerUnwoken,
+    /// A session does not wake up when the log has answered a push.
+    OutcomeUnheard,
+    /// A session goes on when its token has ended.
+    TokenOutlived,
 }
 
 impl Bug {
-    /// Every one.
+    /// Those that the simulation of what is sans-IO finds.
     pub const ALL: [Self; 25] = [
         Self::AckBeforeFlush,
         Self::SavedBeforeFlush,
@@ -86,6 +108,23 @@ impl Bug {
         Self::RetriesEnd,
         Self::ConnectAwaitedForEver,
         Self::ReauthorKeepsOutbox,
+    ];
+
+    /// Those of tasks, timers and sockets, which only a simulation of sessions can find, and two that both find.
+    pub const SESSIONS: [Self; 13] = [
+        Self::DueSlept,
+        Self::SilenceBorne,
+        Self::PingUnsent,
+        Self::HeardTwice,
+        Self::StoreStaysClosed,
+        Self::RefreshUntold,
+        Self::LogStaysClosed,
+        Self::FailureUntold,
+        Self::FollowerUnwoken,
+        Self::OutcomeUnheard,
+        Self::TokenOutlived,
+        Self::ConnectAwaitedForEver,
+        Self::RetriesEnd,
     ];
 }
 

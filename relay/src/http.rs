@@ -12,7 +12,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -47,6 +48,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
                 continue;
             }
         };
+        // Without it small messages wait for each other; a socket that refuses works all the same.
+        let _ = stream.set_nodelay(true);
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
                 drop(tokio::spawn(connection(stream, door.clone(), permit, upgrade_timeout, shutdown.clone())))
@@ -62,15 +65,15 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// Serves one connection on any stream, until it is upgraded, ended, or `shutdown` turns true. The session that came out
+/// of it goes on in a task of its own and keeps the permit.
+pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     door: Arc<Door>,
     permit: OwnedSemaphorePermit,
     upgrade_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    // Without it small messages wait for each other; a socket that refuses works all the same.
-    let _ = stream.set_nodelay(true);
     let permit = Arc::new(permit);
     let service = service_fn(move |request| {
         let (door, permit) = (door.clone(), permit.clone());

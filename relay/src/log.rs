@@ -1,8 +1,8 @@
-//! The log of every workspace: what is durable, in which order. Its one writer is the committer's thread; readers never
-//! hold it up. Must not know sockets or sessions; it speaks of changes and never loads a document.
+//! The log of every workspace: what is durable, in which order. Its one writer is the committer; readers never hold it up. Must not know sockets or sessions; it speaks of changes and never loads a document.
 
 mod append;
 mod committer;
+mod jobs;
 mod migrate;
 mod read;
 mod rows;
@@ -17,11 +17,14 @@ use comptoir_engine::disk::{Disk, DiskError};
 use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::BatchFault;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Refused};
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use committer::Committer;
+use committer::Work;
+use jobs::Jobs;
 pub use migrate::migrate;
 pub use read::{Leaf, Reader};
 pub use rows::Head;
@@ -110,6 +113,11 @@ pub struct OpenedDisk {
 pub trait OpenDisk: Send + 'static {
     /// Opens it; every handle from before is dropped by then.
     fn open(&mut self) -> Result<OpenedDisk, DiskError>;
+
+    /// Where the epochs of new logs come from: the system's randomness.
+    fn epochs(&mut self) -> Box<DrawEpoch> {
+        Box::new(writer::draw_epoch)
+    }
 }
 
 impl<F: FnMut() -> Result<OpenedDisk, DiskError> + Send + 'static> OpenDisk for F {
@@ -129,7 +137,7 @@ pub struct Entry {
     pub batch: Vec<u8>,
 }
 
-/// Whoever follows a workspace. Called on the committer's thread, in order; must not wait.
+/// Whoever follows a workspace. Called by the committer, in order; must not wait.
 pub trait Listener: Send + Sync {
     /// The log as it is when the listener joins.
     fn opened(&self, epoch: LogEpoch, head: Head);
@@ -170,8 +178,14 @@ pub struct Receipt {
 
 /// What the committer is asked to do.
 enum Command {
-    Attach { grant: Grant, listener: Weak<dyn Listener>, done: oneshot::Sender<()> },
+    Attach {
+        grant: Grant,
+        listener: Weak<dyn Listener>,
+        done: oneshot::Sender<()>,
+    },
     Append(Push),
+    /// A reader met a failed disk.
+    Probe,
     Stop,
 }
 
@@ -201,19 +215,42 @@ pub struct Log {
     waiting: Arc<Semaphore>,
     waiting_bytes_max: u32,
     reads: Arc<Semaphore>,
+    jobs: Jobs,
 }
 
 impl Log {
     /// Opens the disk and starts the committer. A disk with another identity than the one the log was written under
     /// may have lost its newest entries: every workspace then gets a new epoch.
     pub fn start(open: impl OpenDisk, config: &Config, clock: Arc<dyn Clock>) -> Result<(Self, Committer), LogError> {
+        let (log, work) = Self::open(Box::new(open), config, clock, Jobs::Threads)?;
+        let committer = Committer::start(work, log.commands.downgrade())?;
+        Ok((log, committer))
+    }
+
+    /// As [`Log::start`], without threads: nothing is stored but while the loop that comes with the log is polled, and
+    /// reads are done by whoever asks for them. The loop ends when every [`Log`] is gone.
+    pub fn start_here(
+        open: Box<dyn OpenDisk>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), LogError> {
+        let (log, work) = Self::open(open, config, clock, Jobs::Here)?;
+        Ok((log, work.run()))
+    }
+
+    fn open(
+        open: Box<dyn OpenDisk>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        jobs: Jobs,
+    ) -> Result<(Self, Work), LogError> {
         let slot = Arc::new(Slot::default());
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let committer = Committer::start(Box::new(open), slot.clone(), commands.clone(), receiver, config, clock)?;
+        let work = Work::open(open, slot.clone(), receiver, config, clock)?;
         let waiting_bytes_max = config.waiting_bytes_max.max(FRAME_BYTES_MAX as u32);
         let waiting = Arc::new(Semaphore::new(waiting_bytes_max as usize));
         let reads = Arc::new(Semaphore::new(config.reads_max as usize));
-        Ok((Self { commands, slot, waiting, waiting_bytes_max, reads }, committer))
+        Ok((Self { commands, slot, waiting, waiting_bytes_max, reads, jobs }, work))
     }
 
     /// Whether the disk is open.
@@ -240,6 +277,19 @@ impl Log {
             self.command(Command::Append(push)).await?;
         }
         Ok(outcome)
+    }
+
+    /// Does work that would hold up a task.
+    pub(crate) async fn job<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, LogError> {
+        self.jobs.run(job).await
+    }
+
+    /// Has the committer look at the disk when a reader met a failure of it: nobody may write for hours. One that is busy
+    /// finds out by itself.
+    fn report(commands: &mpsc::Sender<Command>, error: &LogError) {
+        if matches!(error, LogError::Disk(_)) && error.is_fatal() && !planted!(FailureUntold) {
+            let _ = commands.try_send(Command::Probe);
+        }
     }
 
     async fn command(&self, command: Command) -> Result<(), LogError> {

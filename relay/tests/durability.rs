@@ -5,7 +5,7 @@ mod kit;
 
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::{Batch, Disk, DiskError, Row};
-use comptoir_engine::id::LogEpoch;
+use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::message::{Denial, Role};
 use comptoir_relay::auth::{Auth, Grant, TokenRequest};
 use comptoir_relay::catalog::Catalog;
@@ -156,6 +156,22 @@ async fn a_disk_that_fails_acknowledges_nothing_and_is_opened_again() {
     device.push(1, lost).await;
     let ack = device.ack().await;
     assert_eq!((ack.through, ack.digest), (Some(2), Some(author.leaf("cafe").0)));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_whose_failure_a_reader_meets_is_opened_again_although_nobody_writes() {
+    let (disk, keys) = (SimDisk::new(), tempfile::tempdir().expect("a folder"));
+    let relay = relay_on(&disk, "here", keys.path()).await;
+    let mut bystander = Device::editor(&relay).await;
+    bystander.push(1, kit::pack(&[Author::new(1, "1").edit()])).await;
+    bystander.ack().await;
+    let grant = grant(keys.path());
+    disk.fail_next(0, DiskError::Io { doing: "reading", cause: "a test".to_owned() });
+    assert!(relay.log().entries(&grant, LogSeq(0), LogSeq(1), 1).await.is_err());
+    assert_eq!(bystander.denial().await, Denial::Unavailable);
+    while !get(&relay, "/readyz").await.starts_with("HTTP/1.1 200") {}
+    assert_eq!(relay.log().entries(&grant, LogSeq(0), LogSeq(1), 1).await.map(|entries| entries.len()), Ok(1));
     relay.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! The thread's part in a sync: opens the connection the engine wants, carries frames both ways, tells what happened,
+//! The owner's part in a sync: opens the connection the engine wants, carries frames both ways, tells what happened,
 //! and answers whoever waits for a single sync. Must not know what a frame says.
 
 use super::{Notice, Reply, Status, Worker};
@@ -74,7 +74,8 @@ impl Worker {
         if let Ok(engine) = self.slot.engine_mut()
             && engine.wants_connection(now)
         {
-            self.link = Some(socket::connect(&engine.settings().relay, self.counters.clone()));
+            let relay = engine.settings().relay.clone();
+            self.link = Some(socket::connect(&relay, self.counters.clone(), self.slot.machine()));
         }
     }
 
@@ -111,7 +112,12 @@ impl Worker {
                 engine.handle_connected(now);
                 Ok(())
             }),
-            Heard::Frame(frame) => self.with(|engine, now| engine.handle_message(&frame, now)),
+            Heard::Frame(frame) => self.with(|engine, now| {
+                if planted!(HeardTwice) {
+                    engine.handle_message(&frame, now)?;
+                }
+                engine.handle_message(&frame, now)
+            }),
             Heard::Closed { cause } => {
                 self.disconnected(&cause);
                 Ok(())

@@ -1,13 +1,12 @@
-//! The store's place in the thread: filled while its disk works, empty from a failure until it could be opened again. Must
+//! The store's place with its owner: filled while its disk works, empty from a failure until it could be opened again. Must
 //! not know connections.
 
 use crate::error::Error;
-use comptoir_engine::disk::{self, CACHE_BYTES, DiskError, StoreKind};
+use crate::machine::Machine;
+use comptoir_engine::disk::DiskError;
 use comptoir_engine::{Engine, Settings, StoreError};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The first wait before a store that failed is opened again; it doubles with each failure.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
@@ -16,20 +15,11 @@ const RETRY_MAX: Duration = Duration::from_secs(4);
 /// After working so long a store has recovered: the next failure is its first.
 const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 
-/// A store to be made: its settings, and the kind it must be of.
-pub(crate) type Make = (Settings, Option<StoreKind>);
-
-/// Opens or makes the store in `dir`.
-pub(crate) fn open(dir: &Path, make: Option<Make>) -> Result<Engine, Error> {
-    let mut rng = StdRng::from_rng(&mut rand::rng());
-    if make.is_none() && !dir.join("format").exists() {
-        // Opening would make a folder; only `init` does that.
-        return Err(StoreError::NotInitialised.into());
-    }
-    let wanted = make.as_ref().and_then(|(_, kind)| *kind);
-    let opened = disk::open(dir, wanted, CACHE_BYTES).map_err(StoreError::from)?;
+fn open(machine: &mut dyn Machine, make: Option<Settings>) -> Result<Engine, Error> {
+    let opened = machine.open(make.is_some())?;
+    let mut rng = machine.rng();
     Ok(match make {
-        Some((settings, _)) => Engine::create(opened.disk, &opened.identity, settings, &mut rng)?,
+        Some(settings) => Engine::create(opened.disk, &opened.identity, settings, &mut rng)?,
         None => Engine::open(opened.disk, &opened.identity, &mut rng)?,
     })
 }
@@ -42,7 +32,7 @@ pub(super) fn is_fatal(error: &StoreError) -> bool {
 
 /// A store, or the reason why there is none now.
 pub(super) struct Slot {
-    dir: PathBuf,
+    machine: Box<dyn Machine>,
     engine: Option<Engine>,
     cause: Option<StoreError>,
     failures: u32,
@@ -51,9 +41,15 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(dir: PathBuf, engine: Engine) -> Self {
+    /// Opens the machine's store; with settings, makes one where there is none.
+    pub(super) fn open(mut machine: Box<dyn Machine>, make: Option<Settings>) -> Result<Self, Error> {
+        let engine = Some(open(&mut *machine, make)?);
         let now = Instant::now();
-        Self { dir, engine: Some(engine), cause: None, failures: 0, opened_at: now, retry_at: now }
+        Ok(Self { machine, engine, cause: None, failures: 0, opened_at: now, retry_at: now })
+    }
+
+    pub(super) fn machine(&self) -> &dyn Machine {
+        &*self.machine
     }
 
     pub(super) fn engine(&self) -> Option<&Engine> {
@@ -90,10 +86,10 @@ impl Slot {
 
     /// Opens a closed store when it is time; true when it is open again.
     pub(super) fn reopen(&mut self) -> bool {
-        if self.engine.is_some() || Instant::now() < self.retry_at {
+        if self.engine.is_some() || Instant::now() < self.retry_at || planted!(StoreStaysClosed) {
             return false;
         }
-        match open(&self.dir, None) {
+        match open(&mut *self.machine, None) {
             Ok(engine) => {
                 self.engine = Some(engine);
                 self.cause = None;

@@ -55,6 +55,12 @@ impl SimDisk {
         self.state().full = full;
     }
 
+    /// Takes back failures that are due.
+    pub fn forgive(&self) {
+        let mut state = self.state();
+        (state.failure, state.flush_failure) = (None, None);
+    }
+
     /// As [`SimDisk::fail_next`], counting flushes alone.
     pub fn fail_flush(&self, after_flushes: u64, error: DiskError) {
         self.state().flush_failure = Some((after_flushes, error));

@@ -1,15 +1,15 @@
-//! The writer's thread: takes all waiting pushes, hands them over as one group, and begins again after a failure by
-//! opening the disk anew, with backoff. Must not know what a push holds.
+//! The writer's loop and its thread: takes all waiting pushes, hands them over as one group, and begins again after a
+//! failure by opening the disk anew, with backoff. Must not know what a push holds.
 
-use super::writer::{DrawEpoch, Push, Writer};
+use super::writer::{Push, Writer};
 use super::{Command, Log, LogError, OpenDisk, Slot};
 use crate::clock::Clock;
 use crate::config::Config;
-use comptoir_engine::id::LogEpoch;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 const REOPEN_FIRST_MS: u64 = 100;
 const REOPEN_MAX_MS: u64 = 4_000;
@@ -22,7 +22,8 @@ pub struct Committer {
     commands: mpsc::WeakSender<Command>,
 }
 
-struct Work {
+/// What the committer does, wherever that is.
+pub(super) struct Work {
     open: Box<dyn OpenDisk>,
     slot: Arc<Slot>,
     receiver: mpsc::Receiver<Command>,
@@ -34,29 +35,12 @@ struct Work {
 }
 
 impl Committer {
-    pub(super) fn start(
-        mut open: Box<dyn OpenDisk>,
-        slot: Arc<Slot>,
-        commands: mpsc::Sender<Command>,
-        receiver: mpsc::Receiver<Command>,
-        config: &Config,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, LogError> {
-        let writer = open_log(&mut *open)?;
-        slot.set(Some(writer.reader()));
-        let work = Work {
-            open,
-            slot,
-            receiver,
-            writer,
-            group_pushes_max: config.group_pushes_max,
-            group_bytes_max: config.group_bytes_max,
-            group_changes_max: config.group_changes_max,
-            clock,
-        };
-        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || work.run());
-        let thread = thread.map_err(|_| LogError::Unavailable)?;
-        Ok(Self { thread, commands: commands.downgrade() })
+    pub(super) fn start(work: Work, commands: mpsc::WeakSender<Command>) -> Result<Self, LogError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(|_| LogError::Unavailable)?;
+        let thread = thread::Builder::new().name("committer".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(work.run())).map_err(|_| LogError::Unavailable)?;
+        Ok(Self { thread, commands })
     }
 
     /// Stores what waits already, closes the disk and returns. Blocks; not for an async task.
@@ -73,8 +57,22 @@ impl Committer {
 }
 
 impl Work {
-    fn run(mut self) {
-        let mut next = self.receiver.blocking_recv();
+    pub(super) fn open(
+        mut open: Box<dyn OpenDisk>,
+        slot: Arc<Slot>,
+        receiver: mpsc::Receiver<Command>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LogError> {
+        let writer = open_log(&mut *open)?;
+        slot.set(Some(writer.reader()));
+        let Config { group_pushes_max, group_bytes_max, group_changes_max, .. } = *config;
+        Ok(Self { open, slot, receiver, writer, group_pushes_max, group_bytes_max, group_changes_max, clock })
+    }
+
+    /// Runs until it is stopped or every log is gone.
+    pub(super) async fn run(mut self) {
+        let mut next = self.receiver.recv().await;
         while let Some(command) = next.take() {
             let done = match command {
                 Command::Stop => break,
@@ -88,6 +86,7 @@ impl Work {
                         attached => attached.map(|()| _ = done.send(())),
                     }
                 }
+                Command::Probe => self.writer.probe(),
                 Command::Append(push) => {
                     let (group, behind) = self.gather(push);
                     next = behind;
@@ -96,13 +95,13 @@ impl Work {
             };
             if let Err(error) = done {
                 tracing::error!(%error, "the log failed: nothing is acknowledged until it is open again");
-                match self.reopen() {
+                match self.reopen().await.filter(|_| !planted!(LogStaysClosed)) {
                     Some(work) => self = work,
                     None => return,
                 }
             }
             if next.is_none() {
-                next = self.receiver.blocking_recv();
+                next = self.receiver.recv().await;
             }
         }
         self.slot.set(None);
@@ -128,7 +127,7 @@ impl Work {
     }
 
     /// Drops the disk and opens it again, however long that takes; `None` when the log is closed meanwhile.
-    fn reopen(self) -> Option<Self> {
+    async fn reopen(self) -> Option<Self> {
         let Self { mut open, slot, mut receiver, writer, clock, .. } = self;
         slot.set(None);
         writer.give_up();
@@ -138,7 +137,7 @@ impl Work {
                 if !turn_away(&mut receiver) {
                     return None;
                 }
-                thread::sleep(Duration::from_millis(TURN_AWAY_MS));
+                sleep(Duration::from_millis(TURN_AWAY_MS)).await;
             }
             match open_log(&mut *open) {
                 Ok(writer) => break writer,
@@ -165,12 +164,6 @@ fn turn_away(receiver: &mut mpsc::Receiver<Command>) -> bool {
 }
 
 fn open_log(open: &mut dyn OpenDisk) -> Result<Writer, LogError> {
-    let draw: Box<DrawEpoch> = Box::new(draw_epoch);
-    Writer::open(open.open()?, draw)
-}
-
-fn draw_epoch() -> Result<LogEpoch, LogError> {
-    let mut epoch = [0; 16];
-    getrandom::fill(&mut epoch).map_err(|_| LogError::Unavailable)?;
-    Ok(LogEpoch(epoch))
+    let opened = open.open()?;
+    Writer::open(opened, open.epochs())
 }

@@ -2,6 +2,7 @@
 //! that the caller knows to be durable. Must not write.
 
 use super::append::item;
+use super::jobs::Jobs;
 use super::rows::{self, DocumentRow};
 use super::{Entry, Log, LogError};
 use crate::auth::Grant;
@@ -97,15 +98,35 @@ impl Log {
         through: LogSeq,
     ) -> mpsc::Receiver<Result<Vec<u8>, LogError>> {
         let (sender, receiver) = mpsc::channel(1);
-        let (grant, slot) = (grant.clone(), self.slot.clone());
-        tokio::task::spawn_blocking(move || {
-            let mut send = |batch| sender.blocking_send(Ok(batch)).map_err(|_| LogError::Unavailable);
-            let sent = slot.reader().and_then(|reader| reader.records(&grant, &wanted, through, &mut send));
+        let (grant, slot, commands) = (grant.clone(), self.slot.clone(), self.commands.clone());
+        let read = move |send: &mut dyn FnMut(Result<Vec<u8>, LogError>) -> Result<(), LogError>| {
+            let mut each = |batch| send(Ok(batch));
+            let sent = slot.reader().and_then(|reader| reader.records(&grant, &wanted, through, &mut each));
             if let Err(error) = sent {
+                Self::report(&commands, &error);
                 // Nobody listens when the session has ended.
-                let _ = sender.blocking_send(Err(error));
+                let _ = send(Err(error));
             }
-        });
+        };
+        match self.jobs {
+            Jobs::Threads => drop(tokio::task::spawn_blocking(move || {
+                read(&mut |batch| sender.blocking_send(batch).map_err(|_| LogError::Unavailable));
+            })),
+            Jobs::Here => {
+                let mut batches = Vec::new();
+                read(&mut |batch| {
+                    batches.push(batch);
+                    Ok(())
+                });
+                tokio::spawn(async move {
+                    for batch in batches {
+                        if sender.send(batch).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
         receiver
     }
 
@@ -115,11 +136,15 @@ impl Log {
     ) -> Result<T, LogError> {
         let permit = self.reads.clone().acquire_owned().await.map_err(|_| LogError::Unavailable)?;
         let slot = self.slot.clone();
-        let job = tokio::task::spawn_blocking(move || {
+        let job = move || {
             let _permit = permit;
             read(&slot.reader()?)
-        });
-        job.await.map_err(|_| LogError::Unavailable)?
+        };
+        let read = self.jobs.run(job).await?;
+        if let Err(error) = &read {
+            Self::report(&self.commands, error);
+        }
+        read
     }
 }
 

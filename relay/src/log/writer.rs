@@ -1,5 +1,5 @@
-//! The log's writer without its thread: opens the disk, stores groups of pushes, and tells followers and authors in the
-//! right order. The committer's thread drives it, and so does a simulation. Must not know what a push holds.
+//! The log's writer without its loop: opens the disk, stores groups of pushes, and tells followers and authors in the
+//! right order. The committer drives it, and so does a simulation. Must not know what a push holds.
 
 use super::append::Group;
 use super::rows::{self, IdentityRow, WorkspaceRow};
@@ -86,6 +86,11 @@ impl Writer {
         Reader::new(self.disk.clone())
     }
 
+    /// Whether the disk still answers.
+    pub fn probe(&self) -> Result<(), LogError> {
+        Ok(txn::read(&*self.disk, rows::IDENTITY_KEY).map(drop)?)
+    }
+
     /// Lets `listener` follow the grant's workspace, which is made if there is none.
     pub fn attach(&mut self, grant: &Grant, listener: Weak<dyn Listener>, now: Timestamp) -> Result<(), LogError> {
         let workspace = grant.workspace();
@@ -152,6 +157,12 @@ fn stage(group: &mut Group<'_>, push: &Push) -> Result<Option<Outcome>, LogError
             Ok(None)
         }
     }
+}
+
+pub(super) fn draw_epoch() -> Result<LogEpoch, LogError> {
+    let mut epoch = [0; 16];
+    getrandom::fill(&mut epoch).map_err(|_| LogError::Unavailable)?;
+    Ok(LogEpoch(epoch))
 }
 
 fn renew_epochs(disk: &dyn Disk, draw: &mut DrawEpoch) -> Result<(), LogError> {

@@ -10,7 +10,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::spawn_blocking;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, End>> + Send>>;
 
@@ -57,10 +56,12 @@ impl Compare {
             Task::Begin { payload, at } => Some(Job::Answering(Box::pin(async move {
                 let permit = permits.acquire_owned().await.map_err(|_| LogError::Unavailable)?;
                 let leaves = log.leaves(&grant).await?;
-                let begin = spawn_blocking(move || Comparison::begin(leaves, at));
-                answer(begin.await.map_err(|_| LogError::Unavailable)??, payload, Some(permit)).await
+                let begin = log.job(move || Comparison::begin(leaves, at));
+                answer(&log, begin.await??, payload, Some(permit)).await
             }))),
-            Task::Answer(comparison, payload) => Some(Job::Answering(Box::pin(answer(comparison, payload, None)))),
+            Task::Answer(comparison, payload) => {
+                Some(Job::Answering(Box::pin(async move { answer(&log, comparison, payload, None).await })))
+            }
             Task::Serve(records, through) => Some(Job::Serving(log.records(&grant, records, through))),
         };
     }
@@ -92,13 +93,14 @@ impl Compare {
 }
 
 async fn answer(
+    log: &Log,
     mut comparison: Box<Comparison>,
     payload: Vec<u8>,
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Answer, End> {
-    let job = spawn_blocking(move || {
+    let job = log.job(move || {
         let payload = comparison.answer(&payload)?;
         Ok(Answer { comparison, payload, permit })
     });
-    job.await.map_err(|_| LogError::Unavailable)?
+    job.await?
 }

@@ -55,7 +55,7 @@ impl Session {
     ) -> Self {
         let compare = Compare::new(log.clone(), grant.clone(), permits);
         let now = Instant::now();
-        let expires = now + expires_in;
+        let expires = now + if planted!(TokenOutlived) { expires_in.max(deadlines.idle * 1000) } else { expires_in };
         let (outcomes, listening, page) = (VecDeque::new(), None, None);
         Self { exchange, grant, seat, log, outcomes, compare, listening, page, deadlines, expires, pinged: now }
     }
@@ -106,7 +106,7 @@ impl Session {
             biased;
             () = stopped(shutdown) => Err(End::Denied(Denial::ShuttingDown)),
             done = outgoing.flushed(), if !free => done,
-            outcome = next_outcome(&mut self.outcomes), if free => self.exchange.handle_outcome(outcome),
+            outcome = next_outcome(&mut self.outcomes), if free && !planted!(OutcomeUnheard) => self.exchange.handle_outcome(outcome),
             message = incoming.next(), if !busy => self.handle(message?).await,
             done = self.compare.next(), if free && busy => {
                 match self.compared(done?) {
@@ -124,7 +124,7 @@ impl Session {
                     None => Ok(()),
                 }
             }
-            () = self.seat.changed() => Ok(()),
+            () = self.seat.changed(), if !planted!(FollowerUnwoken) => Ok(()),
             () = sleep_until(due) => self.late(outgoing, incoming).await,
         }
     }

@@ -128,9 +128,4 @@ impl Faults {
     pub fn iter(&self) -> impl Iterator<Item = (Fault, u64)> + '_ {
         Fault::ALL.into_iter().map(|fault| (fault, self.0[fault as usize]))
     }
-
-    /// The kinds that never took effect.
-    pub fn missing(&self) -> Vec<&'static str> {
-        self.iter().filter(|(_, count)| *count == 0).map(|(fault, _)| fault.name()).collect()
-    }
 }

@@ -1,5 +1,6 @@
 //! Finds planted bugs: each is planted alone, and seeds run until one fails. Must not know what a bug does.
 
+use crate::layer::Layer;
 use std::process::ExitCode;
 
 /// A bug has to be found in so many seeds.
@@ -16,11 +17,14 @@ pub struct Found {
 
 /// Looks for every bug.
 #[cfg(feature = "planted")]
-pub fn hunt() -> Vec<Found> {
-    use crate::{plan::Plan, world};
+pub fn hunt(layer: Layer) -> Vec<Found> {
     use comptoir_engine::planted::{Bug, plant};
     use std::sync::Mutex;
-    let left = Mutex::new(Bug::ALL.into_iter().enumerate());
+    let bugs = match layer {
+        Layer::Core => Bug::ALL.to_vec(),
+        Layer::Sessions => Bug::SESSIONS.to_vec(),
+    };
+    let left = Mutex::new(bugs.into_iter().enumerate());
     let found = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -28,7 +32,7 @@ pub fn hunt() -> Vec<Found> {
                 while let Some((place, bug)) = { left.lock().expect("nobody panics here").next() } {
                     plant(Some(bug));
                     let by = (0..SEEDS_MAX).find_map(|seed| {
-                        let violation = world::run(&Plan::draw(seed), false).violation?;
+                        let violation = layer.run(&layer.draw(seed), false).violation?;
                         Some((seed + 1, violation.to_string()))
                     });
                     let bug = format!("{bug:?}");
@@ -44,8 +48,8 @@ pub fn hunt() -> Vec<Found> {
 
 /// Prints the table; fails when a bug was not found.
 #[cfg(feature = "planted")]
-pub fn main(json: bool) -> ExitCode {
-    let found = hunt();
+pub fn main(layer: Layer, json: bool) -> ExitCode {
+    let found = hunt(layer);
     for Found { bug, by } in &found {
         let (seeds, what) = by.clone().map_or((None, String::new()), |(seeds, what)| (Some(seeds), what));
         let kind = what.split(':').next().unwrap_or_default();
@@ -62,11 +66,14 @@ pub fn main(json: bool) -> ExitCode {
 
 /// This program was built without bugs: it builds itself with them, and begins again.
 #[cfg(not(feature = "planted"))]
-pub fn main(json: bool) -> ExitCode {
+pub fn main(layer: Layer, json: bool) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = std::process::Command::new(cargo);
     command.args(["run", "--quiet", "--release", "--package", "comptoir-sim", "--features", "planted"]);
     command.args(["--bin", "sim", "--", "--planted"]);
+    if layer == Layer::Sessions {
+        command.arg("--sessions");
+    }
     if json {
         command.arg("--json");
     }

@@ -1,8 +1,9 @@
 //! `sim`: runs seeds, replays and shrinks one that failed, and finds planted bugs. Must not know what a run does.
 
 use clap::Parser;
+use comptoir_sim::layer::Layer;
 use comptoir_sim::oracle::HEAL_P99_MS;
-use comptoir_sim::{hunt, plan::Plan, report, shrink, world};
+use comptoir_sim::{hunt, report, shrink};
 use std::process::ExitCode;
 
 /// Deterministic simulation of devices and a relay. Exits with 1 when a promise was broken, or, in 1,000 seeds or
@@ -16,6 +17,9 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Simulates sessions with their tasks and sockets, not only what is sans-IO.
+    #[arg(long)]
+    sessions: bool,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -27,6 +31,12 @@ struct Args {
     planted: bool,
 }
 
+impl Args {
+    fn layer(&self) -> Layer {
+        if self.sessions { Layer::Sessions } else { Layer::Core }
+    }
+}
+
 /// A kind of fault may be missing from fewer seeds than this.
 const COVERED_SEEDS: u64 = 1000;
 const TOLD_EVERY: u64 = 1000;
@@ -36,14 +46,14 @@ fn main() -> ExitCode {
     // A run that panics is reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
     match () {
-        () if args.planted => hunt::main(args.json),
-        () if args.trace => trace(args.from),
+        () if args.planted => hunt::main(args.layer(), args.json),
+        () if args.trace => trace(args.layer(), args.from),
         () => run(&args),
     }
 }
 
-fn trace(seed: u64) -> ExitCode {
-    let outcome = world::run(&Plan::draw(seed), true);
+fn trace(layer: Layer, seed: u64) -> ExitCode {
+    let outcome = layer.run(&layer.draw(seed), true);
     outcome.trace.iter().for_each(|line| println!("{line}"));
     println!("trace {:016x}", outcome.trace_hash);
     match outcome.violation {
@@ -56,13 +66,14 @@ fn trace(seed: u64) -> ExitCode {
 }
 
 fn run(args: &Args) -> ExitCode {
+    let layer = args.layer();
     let told = |done: u64| {
         if done.is_multiple_of(TOLD_EVERY) {
             eprintln!("{done} seeds");
         }
     };
-    let report = report::run(args.from, args.seeds, &told);
-    let missing = report.faults.missing();
+    let report = report::run(layer, args.from, args.seeds, &told);
+    let missing = report.missing();
     if args.json {
         println!("{}", report.json());
     } else {
@@ -81,10 +92,10 @@ fn run(args: &Args) -> ExitCode {
     }
     for (seed, violation) in &report.failures {
         eprintln!("seed {seed}: {violation}");
-        eprintln!("  replay: cargo run --release --bin sim -- --from {seed} --trace");
+        eprintln!("  replay: {}", layer.replay(*seed));
     }
     if let Some(seed) = report.failures.keys().next() {
-        explain(*seed);
+        explain(layer, *seed);
     }
     let slow = args.seeds >= COVERED_SEEDS && report.healed_p99_ms() > HEAL_P99_MS;
     if slow {
@@ -98,8 +109,8 @@ fn run(args: &Args) -> ExitCode {
 }
 
 /// The seed with all left out that it does not need.
-fn explain(seed: u64) {
-    let Some((plan, violation)) = shrink::shrink(&Plan::draw(seed)) else { return };
+fn explain(layer: Layer, seed: u64) {
+    let Some((plan, violation)) = shrink::shrink(layer, &layer.draw(seed)) else { return };
     eprintln!("seed {seed}, made small: {} devices, {} records, {violation}", plan.devices, plan.records);
-    world::run(&plan, true).trace.iter().for_each(|line| eprintln!("{line}"));
+    layer.run(&plan, true).trace.iter().for_each(|line| eprintln!("{line}"));
 }

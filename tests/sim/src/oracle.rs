@@ -59,6 +59,10 @@ pub enum Kind {
     StoreFailed,
     /// The log cannot be followed.
     LogBroken,
+    /// An app was not told of a change.
+    Untold,
+    /// A session goes on without a good token.
+    Unauthorised,
     /// Something panicked.
     Panic,
 }
@@ -78,6 +82,8 @@ impl Kind {
             Self::SetAside => "set_aside",
             Self::StoreFailed => "store_failed",
             Self::LogBroken => "log_broken",
+            Self::Untold => "untold",
+            Self::Unauthorised => "unauthorised",
             Self::Panic => "panic",
         }
     }

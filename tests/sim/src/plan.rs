@@ -7,6 +7,8 @@ use rand::{RngExt as _, SeedableRng};
 
 /// Edits happen in this time, and faults with them, in milliseconds.
 pub const SAFETY_MS: u64 = 120_000;
+/// The same where sockets and tasks are simulated too, in milliseconds.
+pub const SESSIONS_SAFETY_MS: u64 = 60_000;
 /// The most devices a run begins with.
 pub const DEVICES_MAX: usize = 6;
 
@@ -104,6 +106,15 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed. Each run has some kinds of faults and not others, so that none hides another.
     pub fn draw(seed: u64) -> Self {
+        Self::draw_within(seed, SAFETY_MS)
+    }
+
+    /// As [`Plan::draw`], for the simulation of sockets and tasks.
+    pub fn draw_sessions(seed: u64) -> Self {
+        Self::draw_within(seed, SESSIONS_SAFETY_MS)
+    }
+
+    fn draw_within(seed: u64, safety_ms: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let devices = rng.random_range(2..=DEVICES_MAX).min(rng.random_range(2..=DEVICES_MAX));
         let records = rng.random_range(1..=4);
@@ -111,15 +122,15 @@ impl Plan {
         let mut actions = Vec::new();
         for _ in 0..rng.random_range(15..=60) {
             let device = rng.random_range(0..devices);
-            actions.push((moment(&mut rng), Action::Edit { device, edit: edit(&mut rng, records) }));
+            actions.push((moment(&mut rng, safety_ms), Action::Edit { device, edit: edit(&mut rng, records) }));
         }
         let kinds: Vec<usize> = (0..KINDS).filter(|_| rng.random_bool(0.3)).collect();
         if !kinds.is_empty() {
             for _ in 0..rng.random_range(1..=14) {
                 let kind = kinds[rng.random_range(0..kinds.len())];
                 let device = rng.random_range(0..devices);
-                let at = moment(&mut rng);
-                fault(&mut rng, kind, device, at, &mut actions);
+                let at = moment(&mut rng, safety_ms);
+                fault(&mut rng, kind, device, (at, safety_ms), &mut actions);
             }
         }
         actions.sort_by_key(|(at, _)| *at);
@@ -128,10 +139,10 @@ impl Plan {
 }
 
 /// Things cluster: half of them within a few seconds of each other.
-fn moment(rng: &mut StdRng) -> u64 {
+fn moment(rng: &mut StdRng, safety_ms: u64) -> u64 {
     match rng.random_bool(0.5) {
-        true => rng.random_range(0..6) * 20_000 + rng.random_range(0..2_000),
-        false => rng.random_range(0..SAFETY_MS),
+        true => rng.random_range(0..safety_ms / 20_000) * 20_000 + rng.random_range(0..2_000),
+        false => rng.random_range(0..safety_ms),
     }
 }
 
@@ -155,13 +166,13 @@ fn edit(rng: &mut StdRng, records: usize) -> Edit {
 
 const KINDS: usize = 20;
 
-fn fault(rng: &mut StdRng, kind: usize, device: usize, at: u64, actions: &mut Vec<(u64, Action)>) {
+fn fault(rng: &mut StdRng, kind: usize, device: usize, (at, safety_ms): (u64, u64), actions: &mut Vec<(u64, Action)>) {
     let keep = rng.random_range(0..3);
     let down_ms = rng.random_range(0..15_000);
     let for_ms = rng.random_range(500..60_000);
     let power = rng.random_bool(0.5);
     let after = rng.random_range(0..30);
-    let later = (at + rng.random_range(1_000..50_000)).min(SAFETY_MS - 1);
+    let later = (at + rng.random_range(1_000..50_000)).min(safety_ms - 1);
     let action = match kind {
         0 | 1 => Action::Cut { device },
         2 => Action::Partition { device, for_ms },
@@ -184,7 +195,7 @@ fn fault(rng: &mut StdRng, kind: usize, device: usize, at: u64, actions: &mut Ve
                     0 => Edit::Receipt { series: 0 },
                     _ => Edit::Add { record: 0, by: rng.random_range(1..9) },
                 };
-                actions.push((at.min(SAFETY_MS - 1), Action::Edit { device, edit }));
+                actions.push((at.min(safety_ms - 1), Action::Edit { device, edit }));
             }
             Action::Backup { device }
         }

@@ -1,9 +1,9 @@
 //! Many runs, on every core, and what came of them together. Must not know what a run does.
 
 use crate::fault::Faults;
+use crate::layer::Layer;
 use crate::oracle::{Kind, Violation};
-use crate::plan::Plan;
-use crate::world::{self, Outcome};
+use crate::world::Outcome;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 const FAILURES_MAX: usize = 100;
 
 /// What many runs came to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Report {
+    /// What was simulated.
+    pub layer: Layer,
     /// Runs.
     pub seeds: u64,
     /// Those that broke a promise.
@@ -42,6 +44,29 @@ pub struct Report {
 }
 
 impl Report {
+    fn new(layer: Layer) -> Self {
+        Self {
+            layer,
+            seeds: 0,
+            failed: 0,
+            violations: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            steps: 0,
+            operations: 0,
+            counted_twice: 0,
+            faults: Faults::default(),
+            healed_ms: Vec::new(),
+            exchanged_ms: Vec::new(),
+            took: Duration::ZERO,
+        }
+    }
+
+    /// The kinds of faults that never took effect.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let silent = self.faults.iter().filter(|(fault, count)| *count == 0 && self.layer.has(*fault));
+        silent.map(|(fault, _)| fault.name()).collect()
+    }
+
     fn add(&mut self, seed: u64, outcome: Outcome) {
         self.seeds += 1;
         self.steps += outcome.steps;
@@ -65,7 +90,7 @@ impl Report {
 
     /// Whether every promise was kept and every kind of fault took effect.
     pub fn is_good(&self) -> bool {
-        self.failed == 0 && self.faults.missing().is_empty()
+        self.failed == 0 && self.missing().is_empty()
     }
 
     /// What 99 of 100 devices needed after the last fault, in milliseconds.
@@ -95,7 +120,7 @@ impl Report {
             "violations": violations,
             "failures": failures,
             "faults": faults,
-            "faults_missing": self.faults.missing(),
+            "faults_missing": self.missing(),
             "healed_ms": quantiles(&self.healed_ms),
             "exchanged_ms": quantiles(&self.exchanged_ms),
             "took_ms": self.took.as_millis() as u64,
@@ -112,10 +137,10 @@ fn quantiles(values: &[u64]) -> Value {
 }
 
 /// Runs `seeds` seeds from `from` on; `told` hears how many are done, now and then.
-pub fn run(from: u64, seeds: u64, told: &(dyn Fn(u64) + Sync)) -> Report {
+pub fn run(layer: Layer, from: u64, seeds: u64, told: &(dyn Fn(u64) + Sync)) -> Report {
     let began = Instant::now();
     let next = AtomicU64::new(from);
-    let report = Mutex::new(Report::default());
+    let report = Mutex::new(Report::new(layer));
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
@@ -125,7 +150,7 @@ pub fn run(from: u64, seeds: u64, told: &(dyn Fn(u64) + Sync)) -> Report {
                     if seed >= from + seeds {
                         return;
                     }
-                    let outcome = world::run(&Plan::draw(seed), false);
+                    let outcome = layer.run(&layer.draw(seed), false);
                     let mut report = report.lock().expect("no run panics here");
                     report.add(seed, outcome);
                     told(report.seeds);

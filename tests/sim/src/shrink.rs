@@ -1,22 +1,22 @@
 //! Makes a failing plan small: leaves out what is not needed to break the same promise. Must not know what a plan does.
 
+use crate::layer::Layer;
 use crate::oracle::Violation;
 use crate::plan::Plan;
-use crate::world;
 
 /// Runs spent on one plan.
 const RUNS_MAX: usize = 400;
 
 /// A smaller plan that breaks the same promise, and how it is broken there. `None` when the plan breaks none.
-pub fn shrink(plan: &Plan) -> Option<(Plan, Violation)> {
+pub fn shrink(layer: Layer, plan: &Plan) -> Option<(Plan, Violation)> {
     let mut best = plan.clone();
-    let mut violation = world::run(plan, false).violation?;
+    let mut violation = layer.run(plan, false).violation?;
     let kind = violation.kind;
     let mut runs = 0;
     let mut fails = |plan: &Plan| {
         runs += 1;
         match runs <= RUNS_MAX {
-            true => world::run(plan, false).violation.filter(|found| found.kind == kind),
+            true => layer.run(plan, false).violation.filter(|found| found.kind == kind),
             false => None,
         }
     };

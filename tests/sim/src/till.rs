@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 
 /// Midday somewhere in 2023, in milliseconds since 1970.
-const EPOCH_MS: i64 = 1_700_000_000_000;
+pub(crate) const EPOCH_MS: i64 = 1_700_000_000_000;
 const RECORDS_MAX: usize = 10_000;
 
 /// The marks of every record of one copy.

@@ -47,6 +47,22 @@ pub struct Outcome {
     pub exchanged_ms: Vec<u64>,
 }
 
+impl Outcome {
+    pub(crate) fn new() -> Self {
+        Self {
+            violation: None,
+            trace_hash: 0,
+            trace: Vec::new(),
+            steps: 0,
+            operations: 0,
+            faults: Faults::default(),
+            counted_twice: false,
+            healed_ms: Vec::new(),
+            exchanged_ms: Vec::new(),
+        }
+    }
+}
+
 /// Something that is due.
 #[derive(Debug)]
 enum Event {
@@ -159,17 +175,6 @@ pub fn run(plan: &Plan, traced: bool) -> Outcome {
 
 impl World {
     fn new(plan: Plan, traced: bool) -> Self {
-        let outcome = Outcome {
-            violation: None,
-            trace_hash: 0,
-            trace: Vec::new(),
-            steps: 0,
-            operations: 0,
-            faults: Faults::default(),
-            counted_twice: false,
-            healed_ms: Vec::new(),
-            exchanged_ms: Vec::new(),
-        };
         Self {
             now_ms: 0,
             rng: stream(plan.seed, 0, 0),
@@ -191,7 +196,7 @@ impl World {
             edits: 0,
             healing: false,
             store_due: false,
-            outcome,
+            outcome: Outcome::new(),
             hasher: DefaultHasher::new(),
             traced,
             plan,

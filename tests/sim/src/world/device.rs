@@ -1,27 +1,20 @@
 //! What devices do: the loop around an engine as the SDK runs it, and edits. Must not know the relay's side.
 
 use super::{Event, World};
+use crate::edits::{edits_of, series_name, stock};
 use crate::fault::Fault;
 use crate::net::{Conn, UP_MAX};
-use crate::oracle::{COUNTER, Kind, STALE_MS, Violation, broken, mark};
+use crate::oracle::{Kind, STALE_MS, Violation, broken};
 use crate::plan::Edit;
 use crate::till::{failed, is_fatal};
 use comptoir_engine::wire::message::FromDevice;
-use comptoir_engine::{Event as Told, FieldEdit, Fields, Mode, RecordId, SeriesName, State, StoreError, Value};
+use comptoir_engine::{Event as Told, Mode, RecordId, State, StoreError};
 
 /// How long a store that failed stays closed.
 const REOPEN_MS: u64 = 250;
 /// When a system repeats an attempt to connect that got no answer, within the 10 s that the attempt is given.
 const SYNS_MS: [u64; 4] = [0, 1_000, 3_000, 7_000];
 const SILENCE: &str = "the relay has gone silent";
-
-fn stock(record: usize) -> RecordId {
-    RecordId::new("stock", &format!("article {record}")).expect("a valid name")
-}
-
-fn field(field: usize) -> String {
-    ["name", "price", "shelf"][field].to_owned()
-}
 
 impl World {
     /// Starts a device's process, or tries again later.
@@ -294,10 +287,10 @@ impl World {
             if status.pending > 0 {
                 return broken(Kind::FalseUpToDate, format!("till {till} with {} edits pending", status.pending));
             }
-            if !self.post.had(status.digest, self.now_ms.saturating_sub(STALE_MS)) {
+            if !self.post.ledger.had(status.digest, self.now_ms.saturating_sub(STALE_MS)) {
                 return broken(Kind::FalseUpToDate, format!("till {till} with a digest the log did not have"));
             }
-            let (sheets, digest) = self.post.sheets();
+            let (sheets, digest) = self.post.ledger.sheets();
             if !self.tills[till].was_up_to_date && digest == status.digest && *sheets != self.tills[till].sheets {
                 return broken(Kind::FalseUpToDate, format!("till {till} holds other edits than the log"));
             }
@@ -334,7 +327,7 @@ impl World {
         if let Edit::Claim { series } = edit {
             return self.claim(till, series);
         }
-        let Some(edits) = self.edits_of(till, edit, &name) else { return Ok(()) };
+        let Some(edits) = edits_of(edit, &name, &self.tills[till].sheets) else { return Ok(()) };
         if let Edit::Transfer { from, to, .. } = edit {
             self.transfers.insert(name.clone(), [from, to]);
         }
@@ -377,43 +370,6 @@ impl World {
         }
     }
 
-    fn edits_of(&self, till: usize, edit: Edit, name: &str) -> Option<Vec<(RecordId, FieldEdit)>> {
-        let marked = |by: i64| FieldEdit::Set(Fields::from([(mark(name), Value::Int(by))]));
-        let add = |record: usize, by: i64| {
-            let sum = FieldEdit::Increment { field: COUNTER.to_owned(), by };
-            [(stock(record), marked(by)), (stock(record), sum)]
-        };
-        Some(match edit {
-            Edit::Put { record, field: number, value } => {
-                let fields = [(field(number), Value::Int(value)), (mark(name), Value::Int(0))];
-                vec![(stock(record), FieldEdit::Set(Fields::from(fields)))]
-            }
-            Edit::Add { record, by } => add(record, by).into(),
-            Edit::Count { record, to } => {
-                let seen = self.tills[till].sheets.get(&stock(record)).map_or(0, |sheet| sheet.counter);
-                let fields = [(COUNTER.to_owned(), Value::Counter(to)), (mark(name), Value::Int(to - seen))];
-                vec![(stock(record), FieldEdit::Set(Fields::from(fields)))]
-            }
-            Edit::Unset { record, field: number } => {
-                vec![(stock(record), marked(0)), (stock(record), FieldEdit::Unset { field: field(number) })]
-            }
-            Edit::Delete { record } => vec![(stock(record), marked(0)), (stock(record), FieldEdit::Delete)],
-            Edit::Restore { record } => vec![(stock(record), FieldEdit::Restore), (stock(record), marked(0))],
-            Edit::Import { record } => {
-                let row = [(field(0), Value::Int(7)), (mark(&format!("row {record}")), Value::Int(0))];
-                vec![(stock(record), FieldEdit::Import(Fields::from(row)))]
-            }
-            Edit::Transfer { from, to, .. } if from == to => return None,
-            Edit::Transfer { from, to, by } => add(from, -by).into_iter().chain(add(to, by)).collect(),
-            Edit::Receipt { series } => {
-                let record = RecordId::new("sales", &format!("sale {name}")).ok()?;
-                let number = FieldEdit::Number { field: "number".to_owned(), series: series_name(series) };
-                vec![(record.clone(), marked(0)), (record, number)]
-            }
-            Edit::Claim { .. } => return None,
-        })
-    }
-
     /// A receipt bears this number.
     fn given(&mut self, till: usize, number: String) -> Result<(), Violation> {
         let held = !number.contains('.');
@@ -424,10 +380,6 @@ impl World {
             _ => Ok(()),
         }
     }
-}
-
-fn series_name(series: usize) -> SeriesName {
-    SeriesName::new(["T1", "T2"][series]).expect("a valid name")
 }
 
 fn said_by_device(frame: &[u8]) -> String {

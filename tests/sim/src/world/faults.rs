@@ -190,7 +190,7 @@ impl World {
     /// See the oracle's promise about counters.
     fn grow_lenient(&mut self) {
         if self.rolled_back && self.relay_forgot {
-            self.post.lenient = true;
+            self.post.ledger.lenient = true;
             self.tills.iter_mut().for_each(|till| till.lenient = true);
         }
     }

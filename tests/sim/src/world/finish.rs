@@ -26,7 +26,7 @@ impl World {
 
     pub(super) fn is_healed(&self) -> bool {
         self.post.is_open() && self.post.queue.is_empty() && self.tills.iter().all(|till| till.was_up_to_date) && {
-            let digest = self.post.sheets().1;
+            let digest = self.post.ledger.sheets().1;
             let equal =
                 |till: &crate::till::Till| till.engine.as_ref().is_some_and(|engine| engine.status().digest == digest);
             self.tills.iter().all(equal)
@@ -62,7 +62,7 @@ impl World {
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
         let healed_ms = |till: &crate::till::Till| till.up_to_date_ms.saturating_sub(SAFETY_MS);
         self.outcome.healed_ms = self.tills.iter().map(healed_ms).collect();
-        let (relay, digest) = self.post.sheets();
+        let (relay, digest) = self.post.ledger.sheets();
         let relay: Sheets = relay.clone();
         self.outcome.counted_twice = relay.values().any(|sheet| sheet.check("").is_err());
         let mut first = None;

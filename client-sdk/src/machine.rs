@@ -1,0 +1,73 @@
+//! What a device stands on: where its store lies, what time it is, where chance comes from, and how the relay is reached.
+//! A phone brings its own, and so does a simulation. Must not know what any of it is used for.
+
+use crate::error::Error;
+use comptoir_engine::disk::{self, CACHE_BYTES, Opened, StoreKind};
+use comptoir_engine::{StoreError, Timestamp};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// Bytes both ways, in order.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A connection that is being opened. Dropping it gives the attempt up.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
+/// What a device stands on. Waits are measured by tokio's clock.
+pub trait Machine: Send + 'static {
+    /// Opens the store's disk; makes one where there is none only if `make` says so. Called again after each failure of
+    /// the disk, with every handle from before dropped by then.
+    fn open(&mut self, make: bool) -> Result<Opened, Error>;
+
+    /// The wall clock; may jump.
+    fn wall(&self) -> Timestamp;
+
+    /// A source of chance; another one with each call.
+    fn rng(&mut self) -> StdRng;
+
+    /// Begins to connect.
+    fn connect(&self, host: String, port: u16) -> Connecting;
+}
+
+/// This computer, with the store in a folder.
+pub(crate) struct Computer {
+    pub(crate) dir: PathBuf,
+    /// What a new store is to be kept in, or the one there has to be kept in.
+    pub(crate) kind: Option<StoreKind>,
+}
+
+impl Machine for Computer {
+    fn open(&mut self, make: bool) -> Result<Opened, Error> {
+        if !make && !self.dir.join("format").exists() {
+            // Opening would make a folder; only `init` does that.
+            return Err(StoreError::NotInitialised.into());
+        }
+        Ok(disk::open(&self.dir, self.kind, CACHE_BYTES).map_err(StoreError::from)?)
+    }
+
+    fn wall(&self) -> Timestamp {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp { unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+    }
+
+    fn rng(&mut self) -> StdRng {
+        StdRng::from_rng(&mut rand::rng())
+    }
+
+    fn connect(&self, host: String, port: u16) -> Connecting {
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
+}
