@@ -1,6 +1,7 @@
 //! The HTTP side: health, readiness, and the upgrade to a session. Must not know what sessions say.
 
 use crate::config::Config;
+use crate::lobby::{Guest, Lobby};
 use crate::ws::Door;
 use comptoir_engine::wire::message::SUBPROTOCOL;
 use http_body_util::Full;
@@ -13,7 +14,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -32,6 +33,7 @@ type Answer = Response<Full<Bytes>>;
 /// Serves connections until `shutdown` turns true, then returns once they have ended, or when their time is up.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut shutdown: watch::Receiver<bool>) {
     let connections = Arc::new(Semaphore::new(config.connections_max as usize));
+    let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
     let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
     loop {
         let accepted = tokio::select! {
@@ -39,8 +41,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
             _ = shutdown.wait_for(|stopped| *stopped) => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
                 tracing::warn!(%error, "no connection could be taken");
                 sleep(ACCEPT_RETRY).await;
@@ -49,7 +51,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
         };
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
-                drop(tokio::spawn(connection(stream, door.clone(), permit, upgrade_timeout, shutdown.clone())))
+                let guest = lobby.enter(address, permit);
+                drop(tokio::spawn(connection(stream, door.clone(), guest, upgrade_timeout, shutdown.clone())))
             }
             // A new socket takes so few bytes at once, or it is gone.
             Err(_) => _ = stream.try_write(BUSY),
@@ -65,16 +68,17 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
 async fn connection(
     stream: TcpStream,
     door: Arc<Door>,
-    permit: OwnedSemaphorePermit,
+    guest: Guest,
     upgrade_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
     // Without it small messages wait for each other; a socket that refuses works all the same.
     let _ = stream.set_nodelay(true);
-    let permit = Arc::new(permit);
+    let guest = Arc::new(guest);
+    let waiting = guest.clone();
     let service = service_fn(move |request| {
-        let (door, permit) = (door.clone(), permit.clone());
-        async move { Ok::<_, Infallible>(answer(request, door, permit)) }
+        let (door, guest) = (door.clone(), guest.clone());
+        async move { Ok::<_, Infallible>(answer(request, door, guest)) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(upgrade_timeout);
@@ -87,16 +91,17 @@ async fn connection(
                 tracing::debug!(%error, "a connection ended");
             }
         }
+        () = waiting.asked_to_go() => tracing::debug!("a connection made room for newer ones"),
         _ = shutdown.wait_for(|stopped| *stopped) => {}
     }
 }
 
-fn answer(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemaphorePermit>) -> Answer {
+fn answer(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => say(StatusCode::OK, "ok"),
         (&Method::GET, "/readyz") if door.is_ready() => say(StatusCode::OK, "ready"),
         (&Method::GET, "/readyz") => say(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        (&Method::GET, "/v1/sync") => upgrade(request, door, permit),
+        (&Method::GET, "/v1/sync") => upgrade(request, door, guest),
         (_, "/healthz" | "/readyz" | "/v1/sync") => say(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
         _ => say(StatusCode::NOT_FOUND, "not found"),
     }
@@ -110,7 +115,7 @@ fn say(status: StatusCode, text: &'static str) -> Answer {
 }
 
 /// The WebSocket handshake (RFC 6455, section 4.2).
-fn upgrade(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemaphorePermit>) -> Answer {
+fn upgrade(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
     let headers = request.headers();
     let is_websocket = lists(headers, header::CONNECTION, "upgrade") && lists(headers, header::UPGRADE, "websocket");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket);
@@ -126,10 +131,9 @@ fn upgrade(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemapho
     }
     tokio::spawn(async move {
         match hyper::upgrade::on(request).await {
-            Ok(stream) => door.serve(TokioIo::new(stream)).await,
+            Ok(stream) => door.serve(TokioIo::new(stream), &guest).await,
             Err(error) => tracing::debug!(%error, "an upgrade failed"),
         }
-        drop(permit);
     });
     let mut answer = say(StatusCode::SWITCHING_PROTOCOLS, "");
     let headers = answer.headers_mut();
