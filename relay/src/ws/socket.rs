@@ -28,8 +28,6 @@ const LINGER_STOPPING_MAX: Duration = Duration::from_millis(200);
 /// pings every few seconds, and gives credit for each MiB.
 const LIGHT_FRAMES_MAX: u32 = 1_000;
 const LIGHT_WINDOW: Duration = Duration::from_secs(10);
-/// A short frame's header with its mask, in bytes.
-const SHORT_HEADER_BYTES: usize = 6;
 
 /// The half that sends: one message at a time.
 pub(super) struct Outgoing<S> {
@@ -43,8 +41,8 @@ pub(super) struct Outgoing<S> {
 pub(super) struct Incoming<S> {
     stream: SplitStream<WebSocketStream<Metered<S>>>,
     meter: Meter,
-    /// A message has been handed out; it is dealt with when the next one is asked for.
-    handed_out: bool,
+    /// The length of the message handed out last, in bytes; it is dealt with when the next one is asked for.
+    handed_out: usize,
     light: Light,
     heard: Instant,
 }
@@ -83,7 +81,7 @@ where
     let stream = Metered::new(stream, meter.clone());
     let (sink, stream) = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await.split();
     let light = Light { since: now, frames: 0 };
-    let incoming = Incoming { stream, meter, handed_out: false, light, heard: now };
+    let incoming = Incoming { stream, meter, handed_out: 0, light, heard: now };
     (Outgoing { sink, write_timeout, writing_since: None }, incoming)
 }
 
@@ -152,16 +150,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 
     /// The next message. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Result<FromDevice, End> {
-        if std::mem::take(&mut self.handed_out) {
-            self.meter.clear();
-        }
+        self.meter.settle(std::mem::take(&mut self.handed_out));
         loop {
             let frame = self.stream.next().await.ok_or(End::Gone)?;
             let frame = frame.map_err(|error| self.meter.over().map_or_else(|| ended(&error), too_much))?;
             self.heard = Instant::now();
             match frame {
                 Message::Binary(frame) => {
-                    self.handed_out = true;
+                    self.handed_out = frame.len();
                     let message = FromDevice::decode(&frame)?;
                     if matches!(message, FromDevice::Credit { .. }) {
                         self.light.count()?;
@@ -170,10 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 }
                 Message::Text(_) => return Err(End::Denied(Denial::Unreadable("a text frame".to_owned()))),
                 Message::Close(_) => return Err(End::Gone),
-                Message::Ping(payload) | Message::Pong(payload) => {
-                    self.light.count()?;
-                    self.meter.forget(payload.len() + SHORT_HEADER_BYTES);
-                }
+                Message::Ping(_) | Message::Pong(_) => self.light.count()?,
                 Message::Frame(_) => {}
             }
         }
