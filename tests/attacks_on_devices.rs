@@ -166,6 +166,31 @@ fn poison(count: u64) -> Vec<Change> {
     (0..count).map(of).collect()
 }
 
+/// Two sets in an object that is nowhere: Automerge panics over it.
+fn nowhere() -> Change {
+    let parts = honest().parts().clone();
+    let (count, headers) = (parts.columns[0], usize::from(parts.columns[0]) * 2);
+    let (headers, data) = parts.columns[1..].split_at(headers);
+    // Columns 0x01 and 0x02, a run of two each: the object is op 77 of this author.
+    let columns = [&[count + 2, 0x01, 2, 0x02, 2][..], headers, &[2, 0, 2, 77], data].concat();
+    Change::build(Parts { columns, ..parts }).expect("a form that the gate reads")
+}
+
+#[test]
+fn what_makes_automerge_panic_is_set_aside_and_told_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(&folder.path().join("relay"));
+    let token = relay.token(WORKSPACE);
+    let (mut hostile, _) = Socket::welcomed(relay.address(), WORKSPACE, &token);
+    let heard = hostile.push(1, packed(&[nowhere()]));
+    assert!(matches!(&heard, Heard::Said(FromRelay::Ack(ack)) if ack.refused.is_empty()), "{heard:?}");
+    let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &token);
+    let line = till.fails(&["sync"]);
+    assert!(line.contains("1 changes were set aside"), "{line}");
+    till.ok(&["put", "products", "tea", r#"{"name":"Tea"}"#]);
+    assert_eq!(till.get("products", "tea"), json!({"name": "Tea"}));
+}
+
 fn packed(changes: &[Change]) -> Vec<u8> {
     let item = |change: &Change| Item { record: id("tea"), change: change.clone(), deps: Vec::new() };
     batch::pack(&changes.iter().map(item).collect::<Vec<_>>(), Style::Explicit).expect("a batch")

@@ -1,6 +1,7 @@
 //! One record's Automerge document: load, edit, merge, save. Must not know storage, the wire or JSON.
 
 mod conflict;
+mod guard;
 mod history;
 mod past;
 mod read;
@@ -8,6 +9,7 @@ mod reauthor;
 mod resolve;
 mod write;
 
+pub use guard::quiet_panics;
 pub use history::{HISTORY_CHANGES_MAX, HistoryPage};
 pub(crate) use reauthor::reauthor;
 
@@ -18,7 +20,7 @@ use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
 use automerge::VerificationMode::DontCheck;
 use automerge::{Automerge, LoadOptions, ReadDoc};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use guard::guarded;
 
 /// A document that is not what it should be. Foreign changes meet it only on a copy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -182,9 +184,4 @@ fn sorted_heads(doc: &Automerge) -> Vec<ChangeHash> {
 fn foreign(bytes: &[u8]) -> Result<automerge::Change, DocumentFault> {
     guarded(|| automerge::Change::try_from(bytes).map_err(|cause| cause.to_string()))
         .map_err(|cause| DocumentFault::Apply { cause })
-}
-
-/// Runs Automerge on bytes it may panic on.
-fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("Automerge gave up on it".to_owned()))
 }
