@@ -32,7 +32,7 @@ const RELAY: Layers = Layers {
         &["config", "catalog"],
         &["auth"],
         &["log"],
-        &["room"],
+        &["room", "lobby"],
         &["ws"],
         &["http"],
         &["relay"],

@@ -157,3 +157,21 @@ impl<T, C> Decode<C> for Computed<T> {
 }
 
 bincode::impl_borrow_decode!(Computed<T>, T);
+
+/// Decodes a type by way of the parts it was written in, which may not fit each other.
+macro_rules! decode_checked {
+    ($whole:ty, $parts:ty) => {
+        impl<C> bincode::Decode<C> for $whole {
+            fn decode<D: bincode::de::Decoder<Context = C>>(
+                decoder: &mut D,
+            ) -> Result<Self, bincode::error::DecodeError> {
+                let parts: $parts = bincode::Decode::decode(decoder)?;
+                parts.try_into().map_err(bincode::error::DecodeError::Other)
+            }
+        }
+
+        bincode::impl_borrow_decode!($whole);
+    };
+}
+
+pub(crate) use decode_checked;

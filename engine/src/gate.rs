@@ -1,8 +1,8 @@
 //! The admission gate: a document's lineage, and whether a change may join it. Works on change headers alone, so the
 //! relay admits without Automerge. Must not know records, storage or the wire.
 
-use crate::change::{Change, ChangeFault};
-use crate::codec::{Computed, Decode, Encode};
+use crate::change::{Change, ChangeFault, OP_COUNTER_MAX};
+use crate::codec::{self, Computed, Decode, Encode};
 use crate::digest::Digest;
 use crate::id::{ActorId, ChangeHash, DocumentId, LogSeq};
 use std::collections::HashMap;
@@ -104,7 +104,7 @@ struct Link {
 }
 
 /// The changes of one document, without their content: enough to admit, to deduplicate and to sum up.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode)]
 pub struct Lineage {
     /// Places in `links`, ascending.
     heads: Vec<u32>,
@@ -115,6 +115,45 @@ pub struct Lineage {
     content_bytes: u64,
     index: Computed<Index>,
 }
+
+/// A lineage as it was read, before it is seen whether its parts fit each other.
+#[derive(Decode)]
+struct Read {
+    heads: Vec<u32>,
+    actors: Vec<Vec<u8>>,
+    last_seqs: Vec<u64>,
+    links: Vec<Link>,
+    ops: u64,
+    content_bytes: u64,
+}
+
+impl Read {
+    fn fits(&self) -> bool {
+        let links = self.links.len() as u64;
+        self.heads.is_sorted_by(|one, next| one < next)
+            && self.heads.last().is_none_or(|last| u64::from(*last) < links)
+            && self.last_seqs.len() == self.actors.len()
+            && self.last_seqs.iter().all(|seq| *seq <= links)
+            && self.links.iter().all(|link| (link.actor as usize) < self.actors.len() && link.max_op <= OP_COUNTER_MAX)
+            && self.ops <= OP_COUNTER_MAX
+    }
+}
+
+impl TryFrom<Read> for Lineage {
+    type Error = &'static str;
+
+    fn try_from(read: Read) -> Result<Self, Self::Error> {
+        match read.fits() {
+            true => {
+                let Read { heads, actors, last_seqs, links, ops, content_bytes } = read;
+                Ok(Self { heads, actors, last_seqs, links, ops, content_bytes, index: Computed::default() })
+            }
+            false => Err("the parts of a lineage do not fit each other"),
+        }
+    }
+}
+
+codec::decode_checked!(Lineage, Read);
 
 /// Places in a long lineage.
 #[derive(Debug, Clone, Default)]
@@ -190,7 +229,7 @@ impl Lineage {
         });
         self.last_seqs[actor] = parts.seq;
         self.ops += change.ops();
-        self.content_bytes += change.content_bytes();
+        self.content_bytes = self.content_bytes.saturating_add(change.content_bytes());
         let (hash, seq, max_op) = (change.hash().0, parts.seq, change.max_op());
         let (place, link) = (self.links.len() as u32, Link { hash, actor: actor as u32, seq, max_op, at: at.0 });
         if let Some(index) = self.index.0.get_mut() {

@@ -24,6 +24,10 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Connections served at once, of any kind.
     pub connections_max: u32,
+    /// Connections that have shown no token yet; where there are more, the longest waiting is closed.
+    pub guests_max: u32,
+    /// The same of one address. Behind a proxy, all devices have the proxy's.
+    pub guests_per_address_max: u32,
     /// Sessions in one workspace.
     pub sessions_per_workspace_max: u32,
     /// The newest entries each room keeps in memory, in bytes.
@@ -36,10 +40,16 @@ pub struct Config {
     pub group_changes_max: usize,
     /// Bytes of pushes that wait to be stored, in all workspaces together.
     pub waiting_bytes_max: u32,
+    /// Changes of pushes that wait to be stored, of one workspace; a push counts for 64 at least.
+    pub waiting_changes_per_workspace_max: u32,
+    /// Bytes of messages of one workspace that are not whole yet or not dealt with, past 64 KiB of each session.
+    pub unread_bytes_per_workspace_max: u32,
     /// Pages of the log read at once.
     pub reads_max: u32,
     /// Devices that compare histories at once.
     pub reconciles_max: u32,
+    /// The same of one workspace.
+    pub reconciles_per_workspace_max: u32,
     /// Time to send a request's head, in milliseconds.
     pub upgrade_timeout_ms: u64,
     /// Time for a device's first message, in milliseconds.
@@ -61,14 +71,19 @@ impl Default for Config {
             store: None,
             cache_bytes: 64 << 20,
             connections_max: 10_000,
+            guests_max: 1_024,
+            guests_per_address_max: 512,
             sessions_per_workspace_max: 1_000,
             recent_bytes_max: 1 << 20,
             group_pushes_max: 256,
             group_bytes_max: 8 << 20,
             group_changes_max: 65_536,
             waiting_bytes_max: 64 << 20,
+            waiting_changes_per_workspace_max: 32_768,
+            unread_bytes_per_workspace_max: 32 << 20,
             reads_max: 8,
             reconciles_max: 32,
+            reconciles_per_workspace_max: 8,
             upgrade_timeout_ms: 5_000,
             hello_timeout_ms: 5_000,
             idle_timeout_ms: 45_000,
@@ -160,13 +175,18 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = [
             ("connections_max", u64::from(self.connections_max)),
+            ("guests_max", u64::from(self.guests_max)),
+            ("guests_per_address_max", u64::from(self.guests_per_address_max)),
             ("sessions_per_workspace_max", u64::from(self.sessions_per_workspace_max)),
             ("group_pushes_max", self.group_pushes_max as u64),
             ("group_bytes_max", self.group_bytes_max as u64),
             ("group_changes_max", self.group_changes_max as u64),
             ("waiting_bytes_max", u64::from(self.waiting_bytes_max)),
+            ("waiting_changes_per_workspace_max", u64::from(self.waiting_changes_per_workspace_max)),
+            ("unread_bytes_per_workspace_max", u64::from(self.unread_bytes_per_workspace_max)),
             ("reads_max", u64::from(self.reads_max)),
             ("reconciles_max", u64::from(self.reconciles_max)),
+            ("reconciles_per_workspace_max", u64::from(self.reconciles_per_workspace_max)),
             ("upgrade_timeout_ms", self.upgrade_timeout_ms),
             ("hello_timeout_ms", self.hello_timeout_ms),
             ("idle_timeout_ms", self.idle_timeout_ms),

@@ -1,6 +1,7 @@
 //! The HTTP side: health, readiness, and the upgrade to a session. Must not know what sessions say.
 
 use crate::config::Config;
+use crate::lobby::{Guest, Lobby};
 use crate::ws::Door;
 use comptoir_engine::wire::message::SUBPROTOCOL;
 use http_body_util::Full;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -33,6 +34,7 @@ type Answer = Response<Full<Bytes>>;
 /// Serves connections until `shutdown` turns true, then returns once they have ended, or when their time is up.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut shutdown: watch::Receiver<bool>) {
     let connections = Arc::new(Semaphore::new(config.connections_max as usize));
+    let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
     let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
     loop {
         let accepted = tokio::select! {
@@ -40,8 +42,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
             _ = shutdown.wait_for(|stopped| *stopped) => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
                 tracing::warn!(%error, "no connection could be taken");
                 sleep(ACCEPT_RETRY).await;
@@ -52,7 +54,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
         let _ = stream.set_nodelay(true);
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
-                drop(tokio::spawn(connection(stream, door.clone(), permit, upgrade_timeout, shutdown.clone())))
+                let guest = lobby.enter(address, permit);
+                drop(tokio::spawn(connection(stream, door.clone(), guest, upgrade_timeout, shutdown.clone())))
             }
             // A new socket takes so few bytes at once, or it is gone.
             Err(_) => _ = stream.try_write(BUSY),
@@ -70,14 +73,15 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
 pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     door: Arc<Door>,
-    permit: OwnedSemaphorePermit,
+    guest: Guest,
     upgrade_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let permit = Arc::new(permit);
+    let guest = Arc::new(guest);
+    let waiting = guest.clone();
     let service = service_fn(move |request| {
-        let (door, permit) = (door.clone(), permit.clone());
-        async move { Ok::<_, Infallible>(answer(request, door, permit)) }
+        let (door, guest) = (door.clone(), guest.clone());
+        async move { Ok::<_, Infallible>(answer(request, door, guest)) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(upgrade_timeout);
@@ -90,16 +94,17 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 tracing::debug!(%error, "a connection ended");
             }
         }
+        () = waiting.asked_to_go() => tracing::debug!("a connection made room for newer ones"),
         _ = shutdown.wait_for(|stopped| *stopped) => {}
     }
 }
 
-fn answer(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemaphorePermit>) -> Answer {
+fn answer(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => say(StatusCode::OK, "ok"),
         (&Method::GET, "/readyz") if door.is_ready() => say(StatusCode::OK, "ready"),
         (&Method::GET, "/readyz") => say(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        (&Method::GET, "/v1/sync") => upgrade(request, door, permit),
+        (&Method::GET, "/v1/sync") => upgrade(request, door, guest),
         (_, "/healthz" | "/readyz" | "/v1/sync") => say(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
         _ => say(StatusCode::NOT_FOUND, "not found"),
     }
@@ -113,7 +118,7 @@ fn say(status: StatusCode, text: &'static str) -> Answer {
 }
 
 /// The WebSocket handshake (RFC 6455, section 4.2).
-fn upgrade(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemaphorePermit>) -> Answer {
+fn upgrade(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
     let headers = request.headers();
     let is_websocket = lists(headers, header::CONNECTION, "upgrade") && lists(headers, header::UPGRADE, "websocket");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket);
@@ -129,10 +134,9 @@ fn upgrade(request: Request<Incoming>, door: Arc<Door>, permit: Arc<OwnedSemapho
     }
     tokio::spawn(async move {
         match hyper::upgrade::on(request).await {
-            Ok(stream) => door.serve(TokioIo::new(stream)).await,
+            Ok(stream) => door.serve(TokioIo::new(stream), &guest).await,
             Err(error) => tracing::debug!(%error, "an upgrade failed"),
         }
-        drop(permit);
     });
     let mut answer = say(StatusCode::SWITCHING_PROTOCOLS, "");
     let headers = answer.headers_mut();

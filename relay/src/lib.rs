@@ -1,6 +1,6 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
-//! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room` · `ws` · `http` ·
+//! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room lobby` · `ws` · `http` ·
 //! `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
@@ -23,6 +23,7 @@ pub mod clock;
 pub mod cmd;
 pub mod config;
 pub mod http;
+pub mod lobby;
 pub mod log;
 pub mod relay;
 pub mod room;

@@ -6,6 +6,7 @@ mod jobs;
 mod migrate;
 mod read;
 mod rows;
+mod turns;
 mod writer;
 
 use crate::auth::Grant;
@@ -21,6 +22,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use turns::Turns;
 
 pub use committer::Committer;
 use committer::Work;
@@ -214,6 +216,7 @@ pub struct Log {
     slot: Arc<Slot>,
     waiting: Arc<Semaphore>,
     waiting_bytes_max: u32,
+    turns: Arc<Turns>,
     reads: Arc<Semaphore>,
     jobs: Jobs,
 }
@@ -250,7 +253,8 @@ impl Log {
         let waiting_bytes_max = config.waiting_bytes_max.max(FRAME_BYTES_MAX as u32);
         let waiting = Arc::new(Semaphore::new(waiting_bytes_max as usize));
         let reads = Arc::new(Semaphore::new(config.reads_max as usize));
-        Ok((Self { commands, slot, waiting, waiting_bytes_max, reads, jobs }, work))
+        let turns = Arc::new(Turns::new(config.waiting_changes_per_workspace_max));
+        Ok((Self { commands, slot, waiting, waiting_bytes_max, turns, reads, jobs }, work))
     }
 
     /// Whether the disk is open.
@@ -270,10 +274,12 @@ impl Log {
     /// that is durable, and an error when the log failed. Pushes of one caller are stored in the order of the calls.
     pub async fn append(&self, grant: &Grant, batch: Vec<u8>) -> Result<oneshot::Receiver<Outcome>, LogError> {
         let bytes = u32::try_from(batch.len()).unwrap_or(u32::MAX).min(self.waiting_bytes_max);
-        let room = self.waiting.clone().acquire_many_owned(bytes).await.map_err(|_| LogError::Unavailable)?;
         let (push, outcome) = Push::new(grant, batch);
         if let Some(mut push) = push {
-            push.room = Some(room);
+            // Of the workspace first: who waits there keeps nobody else waiting.
+            let turn = self.turns.take(grant.workspace(), push.changes()).await?;
+            let room = self.waiting.clone().acquire_many_owned(bytes).await.map_err(|_| LogError::Unavailable)?;
+            push.room = Some((turn, room));
             self.command(Command::Append(push)).await?;
         }
         Ok(outcome)

@@ -2,12 +2,14 @@
 //! session comes, gone with the last. Must not know sockets.
 
 mod recent;
+mod shares;
 
 use crate::auth::Grant;
 use crate::config::Config;
 use crate::log::{Entry, Head, Listener, Log, LogError};
 use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
 use recent::Recent;
+pub use shares::Shares;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -47,6 +49,7 @@ pub struct Room {
     progress: watch::Sender<Progress>,
     durable: Mutex<Durable>,
     sessions: AtomicU32,
+    shares: Shares,
 }
 
 impl Listener for Room {
@@ -80,15 +83,13 @@ impl Listener for Room {
 pub struct Hub {
     log: Log,
     rooms: Mutex<HashMap<WorkspaceId, Arc<Room>>>,
-    sessions_max: u32,
-    recent_bytes_max: usize,
+    config: Config,
 }
 
 impl Hub {
     /// No rooms yet.
     pub fn new(log: Log, config: &Config) -> Arc<Self> {
-        let (sessions_max, recent_bytes_max) = (config.sessions_per_workspace_max, config.recent_bytes_max);
-        Arc::new(Self { log, rooms: Mutex::default(), sessions_max, recent_bytes_max })
+        Arc::new(Self { log, rooms: Mutex::default(), config: config.clone() })
     }
 
     /// The log that the rooms follow.
@@ -115,11 +116,14 @@ impl Hub {
     fn room(&self, workspace: &WorkspaceId) -> Result<Arc<Room>, EnterError> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         if rooms.get(workspace).is_none_or(|room| room.progress.borrow().lost) {
-            rooms.insert(workspace.clone(), Arc::new(Room::new(self.recent_bytes_max)));
+            let shares = Shares::new(&self.config);
+            let room = Room { shares, ..Room::new(self.config.recent_bytes_max) };
+            rooms.insert(workspace.clone(), Arc::new(room));
         }
         let room = rooms.get(workspace).cloned().ok_or(LogError::Unavailable)?;
-        if room.sessions.load(Ordering::Relaxed) >= self.sessions_max {
-            return Err(EnterError::Full { sessions_max: self.sessions_max });
+        let sessions_max = self.config.sessions_per_workspace_max;
+        if room.sessions.load(Ordering::Relaxed) >= sessions_max {
+            return Err(EnterError::Full { sessions_max });
         }
         room.sessions.fetch_add(1, Ordering::Relaxed);
         Ok(room)
@@ -144,7 +148,13 @@ impl Room {
             progress: watch::Sender::new(Progress::default()),
             durable: Mutex::new(Durable { head: Head::default(), recent: Recent::new(recent_bytes_max) }),
             sessions: AtomicU32::new(0),
+            shares: Shares::new(&Config::default()),
         }
+    }
+
+    /// What its sessions may take together.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// The log's identity.
@@ -187,7 +197,7 @@ pub struct Seat {
 
 impl Seat {
     /// The room.
-    pub fn room(&self) -> &Room {
+    pub fn room(&self) -> &Arc<Room> {
         &self.room
     }
 

@@ -5,12 +5,14 @@ mod compare;
 mod comparison;
 mod exchange;
 mod follow;
+mod meter;
 mod pushes;
 mod session;
 mod socket;
 
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::lobby::Guest;
 use crate::log::LogError;
 use crate::room::{EnterError, Hub};
 use comptoir_engine::codec::CodecError;
@@ -102,9 +104,15 @@ impl Door {
     }
 
     /// Serves one session on a stream that has been upgraded to WebSocket, to its end.
-    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) {
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, guest: &Guest) {
         let (mut outgoing, mut incoming) = socket::open(stream, self.deadlines.write).await;
-        let end = match self.greet(&mut outgoing, &mut incoming).await {
+        let greeted = tokio::select! {
+            biased;
+            greeted = self.greet(&mut outgoing, &mut incoming) => greeted,
+            () = guest.asked_to_go() => Err(over_limit("connections without a token", guest.guests_max() as u64)),
+        };
+        guest.welcome();
+        let end = match greeted {
             Ok(session) => session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).await,
             Err(end) => end,
         };
@@ -132,6 +140,7 @@ impl Door {
         })?;
         let entered = timeout(self.deadlines.hello, self.hub.enter(&grant)).await;
         let seat = entered.map_err(|_| LogError::Unavailable)??;
+        incoming.welcome(seat.room().clone());
         let (exchange, welcome) = Exchange::begin(&hello, grant.role(), seat.room());
         outgoing.start(&welcome).await?;
         tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");

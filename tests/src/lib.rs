@@ -3,6 +3,7 @@
 pub mod device;
 pub mod forge;
 pub mod golden;
+pub mod memory;
 pub mod program;
 pub mod proxy;
 pub mod relay;

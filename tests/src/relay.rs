@@ -74,6 +74,11 @@ impl Relay {
         self.running.take().expect("a relay that serves").terminate()
     }
 
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.running.as_ref().expect("a relay that serves").id()
+    }
+
     /// Whether it still serves.
     pub fn is_alive(&mut self) -> bool {
         self.running.as_mut().is_some_and(Running::is_alive)

@@ -31,6 +31,8 @@ impl Socket {
         let mut request = format!("ws://{relay}/v1/sync").into_client_request().expect("an address");
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
         let config = WebSocketConfig::default().max_message_size(Some(64 << 20)).max_frame_size(Some(64 << 20));
+        // Thousands of them fit into one process.
+        let config = config.read_buffer_size(4096);
         let (socket, _) = tungstenite::client::client_with_config(request, stream, Some(config))
             .unwrap_or_else(|error| panic!("the relay upgrades: {error}"));
         Self { socket }

@@ -18,7 +18,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_path_buf()
 }
 
-/// Every Rust file under the folders given, sorted by path. A folder that is not there has none.
+/// Every Rust file under the folders given, sorted by path, but what a build made. A folder that is not there has none.
 pub fn sources(folders: &[&str]) -> Vec<Source> {
     let root = root();
     let mut paths = Vec::new();
@@ -37,7 +37,7 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.expect("a folder's entry").path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("target") {
             collect(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             into.push(path);

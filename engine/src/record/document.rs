@@ -2,6 +2,7 @@
 
 mod conflict;
 mod contents;
+mod guard;
 mod history;
 mod map;
 mod past;
@@ -12,6 +13,7 @@ mod resolve;
 mod write;
 
 pub use contents::Contents;
+pub use guard::quiet_panics;
 pub use history::{HISTORY_CHANGES_MAX, HistoryPage};
 pub(crate) use reauthor::reauthor;
 pub use registers::{Place, Registers, StoredRegisters};
@@ -23,7 +25,7 @@ use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
 use automerge::VerificationMode::DontCheck;
 use automerge::{Automerge, LoadOptions, ReadDoc};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use guard::guarded;
 
 /// A document that is not what it should be. Foreign changes meet it only on a copy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,9 +189,4 @@ fn sorted_heads(doc: &Automerge) -> Vec<ChangeHash> {
 fn foreign(bytes: &[u8]) -> Result<automerge::Change, DocumentFault> {
     guarded(|| automerge::Change::try_from(bytes).map_err(|cause| cause.to_string()))
         .map_err(|cause| DocumentFault::Apply { cause })
-}
-
-/// Runs Automerge on bytes it may panic on.
-fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("Automerge gave up on it".to_owned()))
 }

@@ -2,6 +2,7 @@
 //! sessions.
 
 use super::local::{pushed_bytes, sent};
+use super::quarantine::Aside;
 use super::rows::{OutboxRow, SentChange};
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
@@ -98,7 +99,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = Txn::new(&*self.disk);
-        let mut state = self.state.clone();
+        let (mut state, mut aside) = (self.state.clone(), Aside::default());
         let reasons: BTreeMap<u32, &Refusal> = refused.iter().map(|each| (each.index, &each.reason)).collect();
         let mut index = 0;
         for (number, row) in self.outbox_rows(from, through, usize::MAX)? {
@@ -106,7 +107,7 @@ impl Store {
                 if let Some(reason) = reasons.get(&index) {
                     let record = RecordId::new(&change.collection, &change.key)?;
                     let bytes = change.bytes.clone();
-                    self.set_aside(&mut tx, &mut state, &record, (*reason).clone(), true, bytes, now)?;
+                    self.set_aside(&mut tx, &mut state, &mut aside, &record, (*reason).clone(), true, bytes, now)?;
                 }
                 index += 1;
             }
@@ -198,11 +199,12 @@ impl Store {
             return Ok(row);
         }
         let edits = held.iter().filter(|record| !record.collection.is_reserved()).count() as u64;
+        let mut aside = Aside::default();
         let mut rest = OutboxRow { edits: row.edits.saturating_sub(edits), changes: Vec::new() };
         for change in row.changes {
             let record = RecordId::new(&change.collection, &change.key)?;
             match held.contains(&record) {
-                true => self.set_aside(tx, state, &record, Refusal::Waits, true, change.bytes, now)?,
+                true => self.set_aside(tx, state, &mut aside, &record, Refusal::Waits, true, change.bytes, now)?,
                 false => rest.changes.push(change),
             }
         }

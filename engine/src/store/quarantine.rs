@@ -8,6 +8,7 @@ use crate::disk::txn::{self, Txn};
 use crate::gate::Refusal;
 use crate::id::{ActorId, ChangeHash, RecordId};
 use crate::time::Timestamp;
+use std::collections::{HashMap, HashSet};
 
 /// A change set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,18 @@ pub struct Quarantined {
     pub at: Timestamp,
     /// The change's chunk; empty where it could not be rebuilt.
     pub bytes: Vec<u8>,
+}
+
+/// What a commit knows to be set aside already, each record's rows read once: there may be thousands of them.
+#[derive(Default)]
+pub(super) struct Aside {
+    known: HashMap<RecordId, HashSet<Vec<u8>>>,
+    named: HashMap<RecordId, HashMap<(ActorId, u64), ChangeHash>>,
+}
+
+/// What tells one change set aside from another: its chunk, which begins with no letter, or else the reason.
+fn print(reason: &Refusal, bytes: &[u8]) -> Vec<u8> {
+    if bytes.is_empty() { reason.to_string().into_bytes() } else { bytes.to_vec() }
 }
 
 impl Store {
@@ -45,14 +58,20 @@ impl Store {
         &self,
         tx: &mut Txn<'_>,
         state: &mut StateRow,
+        aside: &mut Aside,
         record: &RecordId,
         reason: Refusal,
         own: bool,
         bytes: Vec<u8>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let known = !bytes.is_empty() && self.quarantine_rows(record)?.iter().any(|row| row.bytes == bytes);
-        if known {
+        if !aside.known.contains_key(record) {
+            let rows = self.quarantine_rows(record)?;
+            let prints = rows.iter().map(|row| print(&row.reason, &row.bytes)).collect();
+            aside.known.insert(record.clone(), prints);
+        }
+        let is_new = aside.known.get_mut(record).is_some_and(|known| known.insert(print(&reason, &bytes)));
+        if !is_new {
             return Ok(());
         }
         let row = QuarantineRow { reason, own, bytes, at_ms: now.unix_ms };
@@ -69,6 +88,7 @@ impl Store {
     /// The hash of a change that was set aside: later changes may name it, though they must wait.
     pub(super) fn quarantined_hash(
         &self,
+        aside: &mut Aside,
         record: &RecordId,
         actor: &ActorId,
         seq: u64,
@@ -76,10 +96,14 @@ impl Store {
         if self.state.quarantined == 0 {
             return Ok(None);
         }
-        let rows = self.quarantine_rows(record)?;
-        let changes = rows.iter().filter_map(|row| Change::parse(&row.bytes).ok());
-        let mut named = changes.filter(|change| change.parts().actor == *actor && change.parts().seq == seq);
-        Ok(named.next().map(|change| change.hash()))
+        if !aside.named.contains_key(record) {
+            let mut named = HashMap::new();
+            for change in self.quarantine_rows(record)?.iter().filter_map(|row| Change::parse(&row.bytes).ok()) {
+                named.entry((change.parts().actor.clone(), change.parts().seq)).or_insert_with(|| change.hash());
+            }
+            aside.named.insert(record.clone(), named);
+        }
+        Ok(aside.named.get(record).and_then(|named| named.get(&(actor.clone(), seq))).copied())
     }
 
     fn quarantine_rows(&self, record: &RecordId) -> Result<Vec<QuarantineRow>, StoreError> {

@@ -1,6 +1,7 @@
 //! Changes from the relay: one atomic, flushed commit of changes, views, digests and cursor. Must not know the session.
 
 use super::draft::{Draft, Drafts};
+use super::quarantine::Aside;
 use super::transactions::Transactions;
 use super::{Store, StoreError, keys, put_row};
 use crate::change::Change;
@@ -35,10 +36,10 @@ impl Store {
         cursor: Option<Cursor>,
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
-        let mut drafts = Drafts::new();
+        let (mut drafts, mut aside) = (Drafts::new(), Aside::default());
         let mut incoming: BTreeMap<RecordId, Incoming> = BTreeMap::new();
         for bytes in batches {
-            self.admit(&Batch::decode(bytes)?, &mut drafts, &mut incoming)?;
+            self.admit(&Batch::decode(bytes)?, &mut drafts, &mut aside, &mut incoming)?;
         }
         let mut tx = Txn::new(&*self.disk);
         let mut state = self.state.clone();
@@ -62,7 +63,7 @@ impl Store {
                 }
             }
             for (reason, bytes) in refused {
-                self.set_aside(&mut tx, &mut state, &record, reason, false, bytes, now)?;
+                self.set_aside(&mut tx, &mut state, &mut aside, &record, reason, false, bytes, now)?;
             }
         }
         if let Some(cursor) = cursor {
@@ -85,6 +86,7 @@ impl Store {
         &self,
         batch: &Batch,
         drafts: &mut Drafts,
+        aside: &mut Aside,
         incoming: &mut BTreeMap<RecordId, Incoming>,
     ) -> Result<(), StoreError> {
         let mut failed = None;
@@ -92,7 +94,7 @@ impl Store {
             batch.unpack(&self.settings.workspace, |record, actor, seq| match self.draft(drafts, record) {
                 Ok(draft) => match draft.row.lineage.hash_of(actor, seq) {
                     Some(hash) => Some(hash),
-                    None => self.quarantined_hash(record, actor, seq).unwrap_or_else(|error| {
+                    None => self.quarantined_hash(aside, record, actor, seq).unwrap_or_else(|error| {
                         failed.get_or_insert(error);
                         None
                     }),

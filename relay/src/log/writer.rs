@@ -26,8 +26,8 @@ pub struct Push {
     batch: Vec<u8>,
     changes: usize,
     done: oneshot::Sender<Outcome>,
-    /// Its part of what all waiting pushes may take.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    /// Its part of what the waiting pushes of its workspace, and all of them, may take.
+    pub(super) room: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
 impl Push {

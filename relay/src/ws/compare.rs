@@ -21,8 +21,11 @@ enum Job {
 struct Answer {
     comparison: Box<Comparison>,
     payload: Vec<u8>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 }
+
+/// One of the workspace's comparisons, and of all.
+type Permit = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// What has been done.
 pub(super) enum Done {
@@ -37,24 +40,28 @@ pub(super) enum Done {
 /// The work of one session's comparisons.
 pub(super) struct Compare {
     job: Option<Job>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
     log: Log,
     grant: Grant,
+    own: Arc<Semaphore>,
     permits: Arc<Semaphore>,
 }
 
 impl Compare {
-    pub(super) fn new(log: Log, grant: Grant, permits: Arc<Semaphore>) -> Self {
-        Self { job: None, permit: None, log, grant, permits }
+    pub(super) fn new(log: Log, grant: Grant, own: Arc<Semaphore>, permits: Arc<Semaphore>) -> Self {
+        Self { job: None, permit: None, log, grant, own, permits }
     }
 
     /// Begins what a message asks for; a push is not for this.
     pub(super) fn start(&mut self, task: Task) {
-        let (log, grant, permits) = (self.log.clone(), self.grant.clone(), self.permits.clone());
+        let (log, grant) = (self.log.clone(), self.grant.clone());
+        let (own, permits) = (self.own.clone(), self.permits.clone());
         self.job = match task {
             Task::Append(_) => None,
             Task::Begin { payload, at } => Some(Job::Answering(Box::pin(async move {
-                let permit = permits.acquire_owned().await.map_err(|_| LogError::Unavailable)?;
+                // Of the workspace first: who waits there keeps nobody else waiting.
+                let own = own.acquire_owned().await.map_err(|_| LogError::Unavailable)?;
+                let permit = (own, permits.acquire_owned().await.map_err(|_| LogError::Unavailable)?);
                 let leaves = log.leaves(&grant).await?;
                 let begin = log.job(move || Comparison::begin(leaves, at));
                 answer(&log, begin.await??, payload, Some(permit)).await
@@ -96,7 +103,7 @@ async fn answer(
     log: &Log,
     mut comparison: Box<Comparison>,
     payload: Vec<u8>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 ) -> Result<Answer, End> {
     let job = log.job(move || {
         let payload = comparison.answer(&payload)?;

@@ -53,7 +53,8 @@ impl Session {
         deadlines: Deadlines,
         expires_in: Duration,
     ) -> Self {
-        let compare = Compare::new(log.clone(), grant.clone(), permits);
+        let own = seat.room().shares().comparisons().clone();
+        let compare = Compare::new(log.clone(), grant.clone(), own, permits);
         let now = Instant::now();
         let expires = now + if planted!(TokenOutlived) { expires_in.max(deadlines.idle * 1000) } else { expires_in };
         let (outcomes, listening, page) = (VecDeque::new(), None, None);

@@ -1,10 +1,13 @@
 //! One WebSocket as two halves that carry messages, each within its limits and deadlines. Must not know what the
 //! messages mean.
 
-use super::End;
+use super::meter::{HELLO_BYTES_MAX, Meter, Metered, Over};
+use super::{End, over_limit};
+use crate::room::Room;
 use comptoir_engine::wire::message::{Denial, FRAME_BYTES_MAX, FromDevice, FromRelay};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
@@ -21,10 +24,14 @@ const LINGER_BYTES_MAX: usize = 8 << 20;
 const LINGER_MAX: Duration = Duration::from_secs(1);
 /// The same when the relay stops: its devices come back by themselves.
 const LINGER_STOPPING_MAX: Duration = Duration::from_millis(200);
+/// The most frames that carry nothing to store (pings, pongs, credit) a device may send in [`LIGHT_WINDOW`]. An honest one
+/// pings every few seconds, and gives credit for each MiB.
+const LIGHT_FRAMES_MAX: u32 = 1_000;
+const LIGHT_WINDOW: Duration = Duration::from_secs(10);
 
 /// The half that sends: one message at a time.
 pub(super) struct Outgoing<S> {
-    sink: SplitSink<WebSocketStream<S>, Message>,
+    sink: SplitSink<WebSocketStream<Metered<S>>, Message>,
     write_timeout: Duration,
     /// Since when a message is on its way.
     writing_since: Option<Instant>,
@@ -32,8 +39,32 @@ pub(super) struct Outgoing<S> {
 
 /// The half that receives.
 pub(super) struct Incoming<S> {
-    stream: SplitStream<WebSocketStream<S>>,
+    stream: SplitStream<WebSocketStream<Metered<S>>>,
+    meter: Meter,
+    /// The length of the message handed out last, in bytes; it is dealt with when the next one is asked for.
+    handed_out: usize,
+    light: Light,
     heard: Instant,
+}
+
+/// The light frames since a moment.
+struct Light {
+    since: Instant,
+    frames: u32,
+}
+
+impl Light {
+    fn count(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if now.duration_since(self.since) > LIGHT_WINDOW {
+            (self.since, self.frames) = (now, 0);
+        }
+        self.frames += 1;
+        match self.frames > LIGHT_FRAMES_MAX {
+            true => Err(over_limit("pings, pongs and credits in 10 seconds", u64::from(LIGHT_FRAMES_MAX))),
+            false => Ok(()),
+        }
+    }
 }
 
 pub(super) async fn open<S>(stream: S, write_timeout: Duration) -> (Outgoing<S>, Incoming<S>)
@@ -46,8 +77,12 @@ where
         .max_write_buffer_size(FRAME_BYTES_MAX + FRAME_OVERHEAD_BYTES)
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX));
+    let (meter, now) = (Meter::default(), Instant::now());
+    let stream = Metered::new(stream, meter.clone());
     let (sink, stream) = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await.split();
-    (Outgoing { sink, write_timeout, writing_since: None }, Incoming { stream, heard: Instant::now() })
+    let light = Light { since: now, frames: 0 };
+    let incoming = Incoming { stream, meter, handed_out: 0, light, heard: now };
+    (Outgoing { sink, write_timeout, writing_since: None }, incoming)
 }
 
 fn ended(error: &Error) -> End {
@@ -103,6 +138,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         self.heard
     }
 
+    /// From now on messages may have their full length, as far as the room's share of unread bytes goes.
+    pub(super) fn welcome(&self, room: Arc<Room>) {
+        self.meter.welcome(room);
+    }
+
     /// The device is not late while nobody listens to it.
     pub(super) fn excuse(&mut self) {
         self.heard = Instant::now();
@@ -110,16 +150,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 
     /// The next message. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Result<FromDevice, End> {
+        self.meter.settle(std::mem::take(&mut self.handed_out));
         loop {
-            let frame = self.stream.next().await.ok_or(End::Gone)?.map_err(|error| ended(&error))?;
+            let frame = self.stream.next().await.ok_or(End::Gone)?;
+            let frame = frame.map_err(|error| self.meter.over().map_or_else(|| ended(&error), too_much))?;
             self.heard = Instant::now();
             match frame {
-                Message::Binary(frame) => return Ok(FromDevice::decode(&frame)?),
+                Message::Binary(frame) => {
+                    self.handed_out = frame.len();
+                    let message = FromDevice::decode(&frame)?;
+                    if matches!(message, FromDevice::Credit { .. }) {
+                        self.light.count()?;
+                    }
+                    return Ok(message);
+                }
                 Message::Text(_) => return Err(End::Denied(Denial::Unreadable("a text frame".to_owned()))),
                 Message::Close(_) => return Err(End::Gone),
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Ping(_) | Message::Pong(_) => self.light.count()?,
+                Message::Frame(_) => {}
             }
         }
+    }
+}
+
+fn too_much(over: Over) -> End {
+    match over {
+        Over::Hello => over_limit("bytes before the welcome", HELLO_BYTES_MAX as u64),
+        Over::Workspace { bytes_max } => over_limit("unread bytes of one workspace", bytes_max as u64),
     }
 }
 
@@ -129,6 +186,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let write_timeout = outgoing.write_timeout;
+    incoming.meter.stop();
     let Ok(mut socket) = incoming.stream.reunite(outgoing.sink) else { return };
     let End::Denied(denial) = end else {
         // The other side may be gone already.

@@ -7,11 +7,12 @@ mod stored;
 
 pub use stored::StoredRegisters;
 
+use super::guard::guarded;
 use super::map::{RootMap, RootMapMut};
 use super::read::{Room, Scalar, Slot, Slots};
 use super::resolve::{self, Kept};
 use super::write::{self, plant};
-use super::{Document, guarded, read};
+use super::{Document, read};
 use crate::change::{Change, DEPS_MAX};
 use crate::id::{ActorId, ChangeHash};
 use crate::record::field::{EditError, FieldEdit};

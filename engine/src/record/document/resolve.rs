@@ -4,7 +4,7 @@
 //! From the values a key has now, concurrent ones too, the walk goes to those they replaced, and so on. It is a function
 //! of the changes alone: the same on every device. What was deleted is not found again.
 
-use super::guarded;
+use super::guard::guarded;
 use super::map::RootMap;
 use super::read::{self, Scalar, Slot};
 use crate::record::layout::{self, Root};
