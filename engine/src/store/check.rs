@@ -84,9 +84,9 @@ impl Store {
         if let Some(name) = sums.keys().next() {
             return Err(unfit(format!("nothing is kept about the collection {name}")));
         }
-        let mut pending = 0;
+        let mut pending = 0u64;
         self.each(keys::all_outbox(), |_, bytes| {
-            pending += codec::decode::<OutboxRow>(bytes)?.edits;
+            pending = codec::decode::<OutboxRow>(bytes)?.edits.saturating_add(pending);
             checked.queued += 1;
             Ok(())
         })?;

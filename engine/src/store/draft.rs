@@ -180,7 +180,8 @@ impl Store {
         if !(planted!(DigestSkipsDelete) && view.deleted) {
             counts.digest = Digest(counts.digest).plus(draft.row.lineage.leaf(&draft.id)).0;
         }
-        *(if view.deleted { &mut counts.deleted } else { &mut counts.live }) += 1;
+        let count = if view.deleted { &mut counts.deleted } else { &mut counts.live };
+        *count = count.saturating_add(1);
 
         let conflicting = (draft.row.conflicting || draft.concurrent) && contents.has_conflicts()?;
         match (draft.row.conflicting, conflicting) {
@@ -241,7 +242,9 @@ impl Store {
         });
         if let Some((deleted, leaf)) = draft.before {
             counts.digest = Digest(counts.digest).minus(leaf).0;
-            *(if deleted { &mut counts.deleted } else { &mut counts.live }) -= 1;
+            let count = if deleted { &mut counts.deleted } else { &mut counts.live };
+            // A count that a damaged row says; the check of the rows tells of it.
+            *count = count.saturating_sub(1);
         }
         counts
     }

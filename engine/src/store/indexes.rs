@@ -92,7 +92,7 @@ impl Store {
             }
         }
         let room = INDEXES_MAX.saturating_sub(self.indexes.len());
-        let next = self.indexes.last_key_value().map_or(0, |(number, _)| number + 1);
+        let next = self.indexes.last_key_value().map_or(0, |(number, _)| number.saturating_add(1));
         for (number, (collection, fields, words)) in (next..).zip(missing.into_iter().take(room)) {
             let state = IndexState::Building { through: None };
             let row = IndexRow { collection: collection.to_owned(), fields: fields.to_vec(), words, state };

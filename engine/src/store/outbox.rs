@@ -47,7 +47,7 @@ impl Store {
         'rows: while next < self.state.outbox_next {
             let rows = self.outbox_rows(next, self.state.outbox_next - 1, ROWS_MAX)?;
             let Some((last, _)) = rows.last() else { break };
-            next = last + 1;
+            next = last.saturating_add(1);
             for (number, row) in rows {
                 let row_bytes: usize = row.changes.iter().map(pushed_bytes).sum();
                 let full = bytes + row_bytes > PUSH_BYTES || items.len() + row.changes.len() > PUSH_CHANGES;
@@ -149,7 +149,8 @@ impl Store {
             return Ok(());
         }
         let first = if planted!(OfferedLast, ClosedLogUnchecked) { None } else { Some(self.first_number()?) };
-        let Some(first) = first.unwrap_or(self.state.outbox_next + rows.len() as u64).checked_sub(rows.len() as u64)
+        let Some(first) =
+            first.unwrap_or(self.state.outbox_next.saturating_add(rows.len() as u64)).checked_sub(rows.len() as u64)
         else {
             return Err(StoreError::Damaged { what: "the outbox's numbers".to_owned() });
         };
@@ -158,8 +159,8 @@ impl Store {
         for (number, row) in (first..).zip(&rows) {
             // No number is used twice, so there is no old row to look for.
             tx.put_new(keys::outbox(number), &codec::encode(row)?);
-            state.queued += 1;
-            state.pending += row.edits;
+            state.queued = state.queued.saturating_add(1);
+            state.pending = state.pending.saturating_add(row.edits);
         }
         put_row(&mut tx, keys::state(), &state)?;
         self.finish(tx)?;
@@ -174,7 +175,7 @@ impl Store {
         loop {
             let rows = self.outbox_rows(next, u64::MAX - 1, ROWS_MAX)?;
             let Some((last, _)) = rows.last() else { return Ok(waiting) };
-            next = last + 1;
+            next = last.saturating_add(1);
             for change in rows.iter().flat_map(|(_, row)| &row.changes) {
                 waiting.insert(item(change)?.change.hash());
             }
@@ -212,7 +213,7 @@ impl Store {
     }
 
     fn outbox_rows(&self, from: u64, through: u64, rows_max: usize) -> Result<Vec<(u64, OutboxRow)>, StoreError> {
-        let rows = txn::scan(&*self.disk, &keys::outbox(from), &keys::outbox(through + 1), rows_max)?;
+        let rows = txn::scan(&*self.disk, &keys::outbox(from), &keys::outbox(through.saturating_add(1)), rows_max)?;
         rows.into_iter().map(|(key, bytes)| Ok((keys::number_of(&key)?, codec::decode(&bytes)?))).collect()
     }
 }
@@ -220,9 +221,9 @@ impl Store {
 pub(super) fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxRow) -> Result<(), StoreError> {
     // No number is used twice, so there is no old row to look for.
     tx.put_new(keys::outbox(state.outbox_next), &codec::encode(row)?);
-    state.outbox_next += 1;
-    state.queued += 1;
-    state.pending += row.edits;
+    state.outbox_next = state.outbox_next.saturating_add(1);
+    state.queued = state.queued.saturating_add(1);
+    state.pending = state.pending.saturating_add(row.edits);
     Ok(())
 }
 

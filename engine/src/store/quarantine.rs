@@ -76,8 +76,8 @@ impl Store {
         }
         let row = QuarantineRow { reason, own, bytes, at_ms: now.unix_ms };
         put_row(tx, keys::quarantine(record, state.quarantine_next), &row)?;
-        state.quarantine_next += 1;
-        state.quarantined += 1;
+        state.quarantine_next = state.quarantine_next.saturating_add(1);
+        state.quarantined = state.quarantined.saturating_add(1);
         Ok(())
     }
 

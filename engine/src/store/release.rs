@@ -34,7 +34,7 @@ impl Store {
                 again.changes.push(sent(record, &change, &lineage));
             }
             tx.remove(key);
-            state.quarantined -= 1;
+            state.quarantined = state.quarantined.saturating_sub(1);
         }
         if !again.changes.is_empty() {
             queue(&mut tx, &mut state, &again)?;

@@ -91,7 +91,7 @@ impl Store {
         let label = self.label(name, held);
         let row = rows.entry(name.clone()).or_default();
         let given = if held { &mut row.given_held } else { &mut row.given_tagged };
-        *given += 1;
+        *given = given.saturating_add(1);
         Ok(format!("{label}-{given:0DIGITS_MIN$}"))
     }
 
