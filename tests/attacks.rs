@@ -247,8 +247,8 @@ fn oversized_frames_and_bombs_take_no_memory_on_many_connections_either() {
                 let head = [&[0x82, 0xff][..], &(1u64 << (21 + number % 40)).to_be_bytes(), &[1, 2, 3, 4]].concat();
                 let _ = socket.stream().write_all(&head);
             }
-            1 => socket.say(&FromDevice::Push { push: 1, batch: forge::bomb(4 << 20, 4 << 20) }),
-            _ => socket.say(&FromDevice::Push { push: 1, batch: forge::bomb(u32::MAX, 64 << 20) }),
+            1 => socket.say(&FromDevice::Push { push: 1, offered: false, batch: forge::bomb(4 << 20, 4 << 20) }),
+            _ => socket.say(&FromDevice::Push { push: 1, offered: false, batch: forge::bomb(u32::MAX, 64 << 20) }),
         }
     }
     for socket in &mut sockets {
@@ -291,7 +291,7 @@ fn a_flood_of_orphans_is_refused_one_by_one_and_leaves_nothing_behind() {
     siege.sell_during(4, |_| {
         let (mut socket, _) = Socket::welcomed(address, HOSTILE, &token);
         for push in 1..=8 {
-            socket.say(&FromDevice::Push { push, batch: flood.clone() });
+            socket.say(&FromDevice::Push { push, offered: false, batch: flood.clone() });
         }
         for _ in 1..=8 {
             match socket.hear() {

@@ -63,7 +63,7 @@ impl Drop for House {
 }
 
 fn push() -> Vec<u8> {
-    FromDevice::Push { push: 1, batch: forge::bomb(1000, 1000) }.encode().expect("a message")
+    FromDevice::Push { push: 1, offered: false, batch: forge::bomb(1000, 1000) }.encode().expect("a message")
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn from_device() -> Vec<(&'static str, FromDevice)> {
     vec![
         ("hello-first", FromDevice::Hello(hello("", None))),
         ("hello-again", FromDevice::Hello(hello("v4.public.x", Some(([9; 16], 300))))),
-        ("push", FromDevice::Push { push: 251, batch: vec![1, 2, 3] }),
+        ("push", FromDevice::Push { push: 251, offered: false, batch: vec![1, 2, 3] }),
         ("credit", FromDevice::Credit { bytes: 70_000 }),
         ("reconcile", FromDevice::Reconcile { payload: vec![0x61, 0, 0] }),
         ("want", FromDevice::Want { leaves: vec![[1; 32], [2; 32]], last: true }),
@@ -264,7 +264,7 @@ fn unpack(batch: &[u8], names: &Names) -> Vec<(RecordId, Change)> {
 fn batches() -> Vec<(&'static str, Vec<u8>)> {
     let store = device();
     let first = store.outgoing(0, Style::Compact).unwrap().unwrap().from;
-    let again = |from, through, style| store.outgoing_again(first + from, first + through, style).unwrap();
+    let again = |from, through, style| store.outgoing_again(first + from, first + through, style).unwrap().batch;
     let small = RecordId::new("a", "b").unwrap();
     let mut one = self::store(0);
     commit(&mut one, 0, &[(small, FieldEdit::Import(Default::default()))]);

@@ -349,7 +349,7 @@ impl Engine {
         let Some(from) = self.session.poll_push() else { return Ok(None) };
         let Some(outgoing) = self.store.outgoing(from, Style::Compact)? else { return Ok(None) };
         let push = self.session.push(outgoing.from, outgoing.through, outgoing.batch.len() as u64);
-        Ok(Some(FromDevice::Push { push, batch: outgoing.batch }.encode()?))
+        Ok(Some(FromDevice::Push { push, offered: outgoing.offered, batch: outgoing.batch }.encode()?))
     }
 
     fn tell_changed(&mut self, records: &[RecordId]) {

@@ -691,7 +691,7 @@ fn a_transaction_too_large_for_one_frame_is_refused_and_the_largest_one_fits() {
     one.commit_local(&[(record(0), bytes(450_000)), (record(1), bytes(450_000))], NOW).unwrap();
     for style in [Style::Compact, Style::Explicit] {
         let batch = one.outgoing(0, style).unwrap().unwrap().batch;
-        let frame = FromDevice::Push { push: u64::MAX, batch }.encode().unwrap();
+        let frame = FromDevice::Push { push: u64::MAX, offered: true, batch }.encode().unwrap();
         assert!(frame.len() <= FRAME_BYTES_MAX, "{} bytes", frame.len());
     }
 }

@@ -612,7 +612,7 @@ fn from_device() -> Vec<FromDevice> {
     vec![
         FromDevice::Hello(Hello { cursor: None, ..hello.clone() }),
         FromDevice::Hello(hello),
-        FromDevice::Push { push: 1, batch: vec![7; 300] },
+        FromDevice::Push { push: 1, offered: false, batch: vec![7; 300] },
         FromDevice::Credit { bytes: u64::MAX },
         FromDevice::Reconcile { payload: Vec::new() },
         FromDevice::Want { leaves: vec![[1; 32]; 3], last: true },

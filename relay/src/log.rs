@@ -170,6 +170,8 @@ pub enum Outcome {
 pub struct Receipt {
     /// Its entry; `None` when it held nothing new.
     pub seq: Option<LogSeq>,
+    /// How many of its changes were new.
+    pub changes: usize,
     /// The tail before it.
     pub after: LogSeq,
     /// The log once the flush it waited for was done.

@@ -91,7 +91,7 @@ impl Socket {
 
     /// Pushes a batch and waits for what the relay says of it.
     pub fn push(&mut self, push: u64, batch: Vec<u8>) -> Heard {
-        self.say(&FromDevice::Push { push, batch });
+        self.say(&FromDevice::Push { push, offered: false, batch });
         loop {
             match self.hear() {
                 Heard::Said(FromRelay::Entries(_)) => {}

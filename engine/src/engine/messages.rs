@@ -88,8 +88,8 @@ impl Engine {
         let Some(sent) = self.session.in_flight(push) else {
             return self.hang_up("the relay asks again for what was not sent".to_owned());
         };
-        let batch = self.store.outgoing_again(sent.from, sent.through, Style::Explicit)?;
-        self.queue.push_back(FromDevice::Push { push, batch });
+        let again = self.store.outgoing_again(sent.from, sent.through, Style::Explicit)?;
+        self.queue.push_back(FromDevice::Push { push, offered: again.offered, batch: again.batch });
         Ok(())
     }
 

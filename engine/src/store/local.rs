@@ -67,7 +67,7 @@ impl Store {
         self.write_series(&mut tx, &numbering.rows)?;
         let mut committed = Committed { numbers: numbering.issued, ..Committed::default() };
         let mut touched = Vec::new();
-        let mut row = OutboxRow { edits: 0, changes: Vec::new() };
+        let mut row = OutboxRow { edits: 0, offered: false, changes: Vec::new() };
         let message = self.message(label, by_record.keys().copied(), now);
         let mut made = Transactions::default();
         for (record, edits) in by_record {

@@ -33,6 +33,8 @@ pub struct Outgoing {
     pub from: u64,
     /// The last transaction's number.
     pub through: u64,
+    /// They are no new edits, but what the relay was found to lack.
+    pub offered: bool,
     /// All their changes.
     pub batch: Vec<u8>,
 }
@@ -41,7 +43,8 @@ impl Store {
     /// The next push that begins at transaction `from` or later; `None` when there is nothing more to send.
     pub fn outgoing(&self, from: u64, style: Style) -> Result<Option<Outgoing>, StoreError> {
         let mut items = Vec::new();
-        let mut range = None;
+        let mut range: Option<(u64, u64)> = None;
+        let mut offered = false;
         let mut bytes = 0;
         let mut next = from;
         'rows: while next < self.state.outbox_next {
@@ -51,9 +54,10 @@ impl Store {
             for (number, row) in rows {
                 let row_bytes: usize = row.changes.iter().map(pushed_bytes).sum();
                 let full = bytes + row_bytes > PUSH_BYTES || items.len() + row.changes.len() > PUSH_CHANGES;
-                if full && !items.is_empty() {
+                if range.is_some() && (full && !items.is_empty() || row.offered != offered) {
                     break 'rows;
                 }
+                offered = row.offered;
                 bytes += row_bytes;
                 for change in &row.changes {
                     items.push(item(change)?);
@@ -62,18 +66,20 @@ impl Store {
             }
         }
         let Some((from, through)) = range else { return Ok(None) };
-        Ok(Some(Outgoing { from, through, batch: batch::pack(&items, style)? }))
+        Ok(Some(Outgoing { from, through, offered, batch: batch::pack(&items, style)? }))
     }
 
     /// The same transactions again, in another style.
-    pub fn outgoing_again(&self, from: u64, through: u64, style: Style) -> Result<Vec<u8>, StoreError> {
+    pub fn outgoing_again(&self, from: u64, through: u64, style: Style) -> Result<Outgoing, StoreError> {
         let mut items = Vec::new();
+        let mut offered = false;
         for (_, row) in self.outbox_rows(from, through, usize::MAX)? {
+            offered = row.offered;
             for change in &row.changes {
                 items.push(item(change)?);
             }
         }
-        Ok(batch::pack(&items, style)?)
+        Ok(Outgoing { from, through, offered, batch: batch::pack(&items, style)? })
     }
 
     /// The first of the refused changes that shows this store to be rolled back or copied, as the error it is.
@@ -201,7 +207,7 @@ impl Store {
         }
         let edits = held.iter().filter(|record| !record.collection.is_reserved()).count() as u64;
         let mut aside = Aside::default();
-        let mut rest = OutboxRow { edits: row.edits.saturating_sub(edits), changes: Vec::new() };
+        let mut rest = OutboxRow { edits: row.edits.saturating_sub(edits), offered: row.offered, changes: Vec::new() };
         for change in row.changes {
             let record = RecordId::new(&change.collection, &change.key)?;
             match held.contains(&record) {
@@ -230,7 +236,8 @@ pub(super) fn queue(tx: &mut Txn<'_>, state: &mut super::StateRow, row: &OutboxR
 /// The rows that offer the `needed` changes of a record, each within a push's limits.
 fn offered(record: &RecordId, changes: &[Change], needed: &BTreeSet<ChangeHash>, rows: &mut Vec<OutboxRow>) {
     let mut lineage = Lineage::default();
-    let mut row = OutboxRow { edits: u64::from(!record.collection.is_reserved()), changes: Vec::new() };
+    let edits = u64::from(!record.collection.is_reserved());
+    let mut row = OutboxRow { edits, offered: true, changes: Vec::new() };
     let mut bytes = 0;
     for change in changes {
         let sent = sent(record, change, &lineage);
@@ -241,7 +248,7 @@ fn offered(record: &RecordId, changes: &[Change], needed: &BTreeSet<ChangeHash>,
         bytes += pushed_bytes(&sent);
         if !row.changes.is_empty() && (bytes > PUSH_BYTES || row.changes.len() >= PUSH_CHANGES) {
             bytes = pushed_bytes(&sent);
-            rows.push(std::mem::replace(&mut row, OutboxRow { edits: 0, changes: Vec::new() }));
+            rows.push(std::mem::replace(&mut row, OutboxRow { edits: 0, offered: true, changes: Vec::new() }));
         }
         row.changes.push(sent);
     }

@@ -24,7 +24,8 @@ impl Store {
         let lineage = self.open_draft(record)?.row.lineage;
         let mut tx = Txn::new(&*self.disk);
         let mut state = self.state.clone();
-        let mut again = OutboxRow { edits: u64::from(!record.collection.is_reserved()), changes: Vec::new() };
+        let mut again =
+            OutboxRow { edits: u64::from(!record.collection.is_reserved()), offered: false, changes: Vec::new() };
         for (key, row) in own.into_iter().chain(foreign) {
             let Ok(change) = Change::parse(&row.bytes) else { continue };
             if !lineage.contains(&change.hash()) {

@@ -88,6 +88,8 @@ pub(super) struct SentChange {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(super) struct OutboxRow {
     pub(super) edits: u64,
+    /// No new edit, but what the relay has lost.
+    pub(super) offered: bool,
     pub(super) changes: Vec<SentChange>,
 }
 

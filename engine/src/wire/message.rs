@@ -155,6 +155,8 @@ pub enum FromDevice {
     Push {
         /// Counts up from 1 in a session.
         push: u64,
+        /// No new edits, but what a comparison found the relay to lack.
+        offered: bool,
         /// See [`super::batch`].
         batch: Vec<u8>,
     },

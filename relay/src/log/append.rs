@@ -60,9 +60,10 @@ impl<'d> Group<'d> {
             Ok(batch) => batch,
             Err(fault) => return Ok(Outcome::Unreadable(fault)),
         };
-        let receipt = |seq, refused| Outcome::Stored(Receipt { seq, after, head: Head::default(), refused });
+        let receipt =
+            |seq, changes, refused| Outcome::Stored(Receipt { seq, changes, after, head: Head::default(), refused });
         if role < Role::Editor {
-            return Ok(receipt(None, refuse_all(batch.len(), &Refusal::RoleTooLow)));
+            return Ok(receipt(None, 0, refuse_all(batch.len(), &Refusal::RoleTooLow)));
         }
         let mut failed = None;
         let unpacked = batch.unpack(workspace, |record, actor, seq| {
@@ -80,7 +81,7 @@ impl<'d> Group<'d> {
         let seq = LogSeq(after.0 + 1);
         let admitted = staged.admit(disk, workspace, &unpacked, seq)?;
         if admitted.new.is_empty() {
-            return Ok(receipt(None, admitted.refused));
+            return Ok(receipt(None, 0, admitted.refused));
         }
         let packed = match admitted.new.len() == unpacked.changes.len() {
             true => Some(bytes.to_vec()),
@@ -91,10 +92,11 @@ impl<'d> Group<'d> {
             let new = admitted.new.iter().map(|index| Refused { index: *index as u32, reason: limit.clone() });
             let mut refused: Vec<_> = admitted.refused.into_iter().chain(new).collect();
             refused.sort_by_key(|refused| refused.index);
-            return Ok(receipt(None, refused));
+            return Ok(receipt(None, 0, refused));
         };
+        let changes = admitted.new.len();
         staged.take(workspace, admitted.lineages, Entry { seq, after, batch: packed });
-        Ok(receipt(Some(seq), admitted.refused))
+        Ok(receipt(Some(seq), changes, admitted.refused))
     }
 
     /// Makes everything staged durable: one batch, one flush; nothing staged, nothing written.

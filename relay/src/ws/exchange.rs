@@ -53,6 +53,7 @@ pub enum Due {
 
 /// The state machine.
 pub struct Exchange {
+    device: String,
     follow: Follow,
     pushes: Pushes,
     comparing: Comparing,
@@ -70,7 +71,9 @@ impl Exchange {
         };
         let welcome = Welcome { epoch: epoch.0, tail: head.tail.0, digest: head.digest.0, role };
         let follow = Follow::new(position, hello.credit_bytes);
-        let exchange = Self { follow, pushes: Pushes::default(), comparing: Comparing::default(), paging: false };
+        let device = format!("{} ({})", super::named(hello), hello.device());
+        let exchange =
+            Self { device, follow, pushes: Pushes::default(), comparing: Comparing::default(), paging: false };
         (exchange, FromRelay::Welcome(welcome))
     }
 
@@ -88,7 +91,7 @@ impl Exchange {
     pub fn handle(&mut self, message: FromDevice, room: &Room) -> Result<Option<Task>, End> {
         match message {
             FromDevice::Hello(_) => Err(End::Denied(Denial::OutOfTurn)),
-            FromDevice::Push { push, batch } => self.push(push, batch),
+            FromDevice::Push { push, offered, batch } => self.push(push, offered, batch),
             FromDevice::Credit { bytes } => {
                 self.follow.add_credit(bytes);
                 Ok(None)
@@ -105,17 +108,17 @@ impl Exchange {
         }
     }
 
-    fn push(&mut self, push: u64, batch: Vec<u8>) -> Result<Option<Task>, End> {
+    fn push(&mut self, push: u64, offered: bool, batch: Vec<u8>) -> Result<Option<Task>, End> {
         if batch.len() > ENTRY_BYTES_MAX {
             return Err(over_limit("bytes in a push", ENTRY_BYTES_MAX as u64));
         }
         self.pushes.check(batch.len() as u64)?;
         if !self.pushes.is_due(push) {
             // Answered in its turn, as if the log had said so.
-            self.pushes.add(push, 0, Some(Outcome::Unclear));
+            self.pushes.add(push, offered, 0, Some(Outcome::Unclear));
             return Ok(None);
         }
-        self.pushes.add(push, batch.len() as u64, None);
+        self.pushes.add(push, offered, batch.len() as u64, None);
         Ok(Some(Task::Append(batch)))
     }
 
@@ -123,6 +126,17 @@ impl Exchange {
     pub fn handle_outcome(&mut self, outcome: Option<Outcome>) -> Result<(), End> {
         self.pushes.settle(outcome.ok_or(LogError::Unavailable)?);
         Ok(())
+    }
+
+    /// The device's name and id.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// How many changes that the log had lost it got back from this device, once no offer waits any more or the
+    /// session ends; said once.
+    pub fn take_regained(&mut self, ends: bool) -> Option<u64> {
+        self.pushes.take_regained(ends)
     }
 
     /// The comparison was asked, and this is its answer.

@@ -144,7 +144,7 @@ mod tests {
 
     fn receipt(seq: u64, tail: u64) -> Receipt {
         let (seq, after) = (LogSeq(seq), LogSeq(seq - 1));
-        Receipt { seq: Some(seq), after, head: head(tail), refused: Vec::new() }
+        Receipt { seq: Some(seq), changes: 1, after, head: head(tail), refused: Vec::new() }
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_push_without_news_confirms_a_device_at_the_tail() {
         let mut follow = Follow::new(Some(LogSeq(7)), 0);
-        let nothing = Receipt { seq: None, after: LogSeq(7), head: head(7), refused: Vec::new() };
+        let nothing = Receipt { seq: None, changes: 0, after: LogSeq(7), head: head(7), refused: Vec::new() };
         assert_eq!(follow.acknowledge(&nothing, head(7)), (Some(7), Some([7; 32])));
         assert_eq!(follow.acknowledge(&nothing, head(8)), (None, None));
         follow.pause();

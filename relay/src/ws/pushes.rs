@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 struct Waiting {
     push: u64,
+    offered: bool,
     bytes: u64,
     outcome: Option<Outcome>,
 }
@@ -17,6 +18,8 @@ pub(super) struct Pushes {
     waiting: VecDeque<Waiting>,
     bytes: u64,
     again: Option<Again>,
+    /// New changes of offers that were stored and not told yet.
+    regained: u64,
 }
 
 /// An unclear push has to come again, and so has everything the device sent behind it: what builds on it was judged
@@ -40,9 +43,9 @@ impl Pushes {
     }
 
     /// A push waits; where its outcome is known already, for its turn only.
-    pub(super) fn add(&mut self, push: u64, bytes: u64, outcome: Option<Outcome>) {
+    pub(super) fn add(&mut self, push: u64, offered: bool, bytes: u64, outcome: Option<Outcome>) {
         self.bytes += bytes;
-        self.waiting.push_back(Waiting { push, bytes, outcome });
+        self.waiting.push_back(Waiting { push, offered, bytes, outcome });
     }
 
     /// A push arrives. `false`: it comes before one that has to come again first, and has to come again itself.
@@ -78,6 +81,9 @@ impl Pushes {
     /// What became of the first push whose fate was open.
     pub(super) fn settle(&mut self, outcome: Outcome) {
         if let Some(open) = self.waiting.iter_mut().find(|waiting| waiting.outcome.is_none()) {
+            if let (true, Outcome::Stored(receipt)) = (open.offered, &outcome) {
+                self.regained += receipt.changes as u64;
+            }
             open.outcome = Some(outcome);
         }
     }
@@ -85,6 +91,12 @@ impl Pushes {
     /// Whether [`Pushes::poll`] has an answer.
     pub(super) fn has_answer(&self) -> bool {
         self.waiting.front().is_some_and(|first| first.outcome.is_some())
+    }
+
+    /// See [`super::exchange::Exchange::take_regained`].
+    pub(super) fn take_regained(&mut self, ends: bool) -> Option<u64> {
+        let told = self.regained > 0 && (ends || !self.waiting.iter().any(|waiting| waiting.offered));
+        told.then(|| std::mem::take(&mut self.regained))
     }
 
     /// The first push and what became of it, if that is known.
@@ -101,7 +113,7 @@ mod tests {
     use super::*;
 
     fn add(pushes: &mut Pushes, push: u64) {
-        pushes.add(push, 1, None);
+        pushes.add(push, false, 1, None);
     }
 
     #[test]

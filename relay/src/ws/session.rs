@@ -73,6 +73,7 @@ impl Session {
     {
         loop {
             if let Err(end) = self.turn(outgoing, incoming, &mut shutdown).await {
+                self.tell_regained(true);
                 return end;
             }
         }
@@ -92,6 +93,7 @@ impl Session {
         if free {
             let head = self.seat.room().head();
             self.take_outcomes()?;
+            self.tell_regained(false);
             match self.exchange.poll(head, self.seat.room())? {
                 Due::Message(message) => return outgoing.start(&message).await,
                 Due::Page { after, through, bytes_max } => {
@@ -143,6 +145,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn tell_regained(&mut self, ends: bool) {
+        if let Some(changes) = self.exchange.take_regained(ends) {
+            let (workspace, device) = (self.grant.workspace(), self.exchange.device());
+            tracing::warn!(%workspace, %device, changes, "the log had lost changes and got them back from a device");
+        }
     }
 
     /// Hands over what the log has said already.

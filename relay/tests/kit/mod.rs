@@ -132,7 +132,7 @@ impl Device {
     }
 
     pub async fn push(&mut self, push: u64, batch: Vec<u8>) {
-        self.send(FromDevice::Push { push, batch }).await;
+        self.send(FromDevice::Push { push, offered: false, batch }).await;
     }
 
     /// The next receipt; entries that come first are dropped.

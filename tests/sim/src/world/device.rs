@@ -385,7 +385,7 @@ impl World {
 fn said_by_device(frame: &[u8]) -> String {
     match FromDevice::decode(frame) {
         Ok(FromDevice::Hello(hello)) => format!("hello from {:?}", hello.cursor.map(|(_, through)| through)),
-        Ok(FromDevice::Push { push, batch }) => format!("push {push} of {} bytes", batch.len()),
+        Ok(FromDevice::Push { push, batch, .. }) => format!("push {push} of {} bytes", batch.len()),
         Ok(FromDevice::Credit { bytes }) => format!("credit {bytes}"),
         Ok(FromDevice::Reconcile { .. }) => "reconcile".to_owned(),
         Ok(FromDevice::Want { leaves, last }) => format!("want {} documents, last {last}", leaves.len()),
