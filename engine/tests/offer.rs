@@ -5,7 +5,7 @@ use comptoir_engine::digest::Digest;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::store::{Outgoing, Store};
 use comptoir_engine::wire::Style;
-use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, WorkspaceId};
+use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, Value, WorkspaceId};
 use rand::SeedableRng as _;
 
 const NOW: Timestamp = Timestamp { unix_ms: 1_700_000_000_000 };
@@ -96,4 +96,18 @@ fn a_transaction_that_waits_stays_one_push_when_its_records_are_offered() {
     till.offer(&[milk()]).unwrap();
     arrives(&till);
     assert_eq!(till.pending(), 4, "two offers, and a transaction of two edits");
+}
+
+#[test]
+fn a_record_is_offered_although_the_same_edit_of_another_one_waits() {
+    let mut till = store(1);
+    let name = |record| (record, FieldEdit::Set([("name".to_owned(), Value::Int(1))].into()));
+    till.commit_local(&[name(milk())], NOW).unwrap();
+    acknowledge_all(&mut till);
+    till.commit_local(&[name(tea())], NOW).unwrap();
+    // Author, number, time and content are alike, and so are the changes: one hash names both.
+    let changes = |record| till.history(&record, None, 10).unwrap().entries.iter().map(|each| each.hash).collect::<Vec<_>>();
+    assert_eq!(changes(milk()), changes(tea()));
+    till.offer(&[milk(), tea()]).unwrap();
+    arrives(&till);
 }

@@ -26,6 +26,9 @@ const OFFER_RECORDS: usize = 256;
 /// Outbox rows read at a time.
 const ROWS_MAX: usize = 64;
 
+/// Changes in the outbox, by record: the same edit of two records in one second is one change twice, with one hash.
+type Waiting = BTreeSet<(RecordId, ChangeHash)>;
+
 /// One push: some transactions of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -133,18 +136,18 @@ impl Store {
     /// Offers whole records to a relay that lacks them: what is not in the outbox of their history, and what that follows,
     /// goes before everything that is, so that no push comes before one it builds on. Idempotent there.
     pub fn offer(&mut self, records: &[RecordId]) -> Result<(), StoreError> {
-        let waiting = if records.is_empty() { BTreeSet::new() } else { self.waiting()? };
+        let waiting = if records.is_empty() { Waiting::new() } else { self.waiting()? };
         records.chunks(OFFER_RECORDS).try_for_each(|records| self.offer_some(records, &waiting))
     }
 
-    fn offer_some(&mut self, records: &[RecordId], waiting: &BTreeSet<ChangeHash>) -> Result<(), StoreError> {
+    fn offer_some(&mut self, records: &[RecordId], waiting: &Waiting) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         for record in records {
             let changes = self.open_draft(record)?.document()?.changes();
             let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
             let mut needed = BTreeSet::new();
             for change in changes.iter().rev() {
-                if needed.contains(&change.hash()) || !waiting.contains(&change.hash()) {
+                if needed.contains(&change.hash()) || !waiting.contains(&(record.clone(), change.hash())) {
                     needed.insert(change.hash());
                     needed.extend(change.parts().deps.iter().copied());
                 }
@@ -175,15 +178,16 @@ impl Store {
     }
 
     /// Every change in the outbox.
-    fn waiting(&self) -> Result<BTreeSet<ChangeHash>, StoreError> {
-        let mut waiting = BTreeSet::new();
+    fn waiting(&self) -> Result<Waiting, StoreError> {
+        let mut waiting = Waiting::new();
         let mut next = 0;
         loop {
             let rows = self.outbox_rows(next, u64::MAX - 1, ROWS_MAX)?;
             let Some((last, _)) = rows.last() else { return Ok(waiting) };
             next = last.saturating_add(1);
             for change in rows.iter().flat_map(|(_, row)| &row.changes) {
-                waiting.insert(item(change)?.change.hash());
+                let Item { record, change, .. } = item(change)?;
+                waiting.insert((record, change.hash()));
             }
         }
     }
