@@ -5,7 +5,7 @@ use comptoir_engine::digest::Digest;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::store::{Outgoing, Store};
 use comptoir_engine::wire::Style;
-use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, Value, WorkspaceId};
+use comptoir_engine::{FieldEdit, HistoryPage, RecordId, Settings, Timestamp, Value, WorkspaceId};
 use rand::SeedableRng as _;
 
 const NOW: Timestamp = Timestamp { unix_ms: 1_700_000_000_000 };
@@ -106,7 +106,11 @@ fn a_record_is_offered_although_the_same_edit_of_another_one_waits() {
     acknowledge_all(&mut till);
     till.commit_local(&[name(tea())], NOW).unwrap();
     // Author, number, time and content are alike, and so are the changes: one hash names both.
-    let changes = |record| till.history(&record, None, 10).unwrap().entries.iter().map(|each| each.hash).collect::<Vec<_>>();
+    let changes = |record| {
+        let page = HistoryPage { changes_max: 10, ..HistoryPage::default() };
+        let versions = till.history(&record, &page).unwrap().versions;
+        versions.into_iter().map(|version| version.change).collect::<Vec<_>>()
+    };
     assert_eq!(changes(milk()), changes(tea()));
     till.offer(&[milk(), tea()]).unwrap();
     arrives(&till);
