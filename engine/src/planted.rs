@@ -70,8 +70,6 @@ pub enum Bug {
     RefreshUntold,
     /// The relay's committer ends with the first failure of its disk.
     LogStaysClosed,
-    /// The committer is not told when a reader finds that the disk has failed.
-    FailureUntold,
     /// A session does not wake up when its log has grown.
     FollowerUnwoken,
     /// A session does not wake up when the log has answered a push.
@@ -111,7 +109,7 @@ impl Bug {
     ];
 
     /// Those of tasks, timers and sockets, which only a simulation of sessions can find, and two that both find.
-    pub const SESSIONS: [Self; 13] = [
+    pub const SESSIONS: [Self; 12] = [
         Self::DueSlept,
         Self::SilenceBorne,
         Self::PingUnsent,
@@ -119,7 +117,6 @@ impl Bug {
         Self::StoreStaysClosed,
         Self::RefreshUntold,
         Self::LogStaysClosed,
-        Self::FailureUntold,
         Self::FollowerUnwoken,
         Self::OutcomeUnheard,
         Self::TokenOutlived,

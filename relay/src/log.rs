@@ -295,7 +295,7 @@ impl Log {
     /// Has the committer look at the disk when a reader met a failure of it: nobody may write for hours. One that is busy
     /// finds out by itself.
     fn report(commands: &mpsc::Sender<Command>, error: &LogError) {
-        if matches!(error, LogError::Disk(_)) && error.is_fatal() && !planted!(FailureUntold) {
+        if matches!(error, LogError::Disk(_)) && error.is_fatal() {
             let _ = commands.try_send(Command::Probe);
         }
     }
