@@ -70,7 +70,12 @@ impl LogError {
     /// says by its next answer if it is damaged as a whole.
     fn is_fatal(&self) -> bool {
         match self {
-            Self::Disk(DiskError::Damaged { .. } | DiskError::TooLong { .. } | DiskError::ReservedKey { .. }) => false,
+            Self::Disk(
+                DiskError::Damaged { .. }
+                | DiskError::NoRoom { .. }
+                | DiskError::TooLong { .. }
+                | DiskError::ReservedKey { .. },
+            ) => false,
             Self::Disk(_) | Self::Unavailable => true,
             Self::NewerFormat(_) | Self::Damaged(_) => false,
         }

@@ -5,6 +5,7 @@ use super::writer::{Push, Writer};
 use super::{Command, Log, LogError, OpenDisk, Slot};
 use crate::clock::Clock;
 use crate::config::Config;
+use comptoir_engine::disk::DiskError;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -93,7 +94,10 @@ impl Work {
                     self.writer.store(group)
                 }
             };
-            if let Err(error) = done {
+            if let Err(error @ LogError::Disk(DiskError::NoRoom { .. })) = done {
+                // Whoever pushed is told to come again; everybody else reads on.
+                tracing::error!(%error, "nothing is acknowledged until there is room");
+            } else if let Err(error) = done {
                 tracing::error!(%error, "the log failed: nothing is acknowledged until it is open again");
                 match self.reopen().await.filter(|_| !planted!(LogStaysClosed)) {
                     Some(work) => self = work,
