@@ -764,10 +764,14 @@ proptest! {
 /// All changes of the record, each behind those it follows.
 fn all_changes(store: &mut Store) -> Vec<Change> {
     let _ = store.offer(&[tea()]);
-    let Some(outgoing) = store.outgoing(0, Style::Explicit).unwrap() else { return Vec::new() };
-    assert_eq!(store.outgoing(outgoing.through + 1, Style::Explicit).unwrap(), None, "one batch");
-    let unpacked = Batch::decode(&outgoing.batch).unwrap().unpack(&settings("").workspace, |_, _, _| None).unwrap();
-    let of_tea = unpacked.changes.into_iter().filter(|(record, _)| *record == tea());
+    let mut all = Vec::new();
+    let mut next = 0;
+    while let Some(outgoing) = store.outgoing(next, Style::Explicit).unwrap() {
+        next = outgoing.through + 1;
+        let batch = Batch::decode(&outgoing.batch).unwrap();
+        all.extend(batch.unpack(&settings("").workspace, |_, _, _| None).unwrap().changes);
+    }
+    let of_tea = all.into_iter().filter(|(record, _)| *record == tea());
     let mut known = BTreeSet::new();
     of_tea.map(|(_, change)| change.unwrap()).filter(|change| known.insert(change.hash())).collect()
 }
