@@ -171,7 +171,6 @@ impl Staged {
             let checked = change.as_ref().map_err(Refusal::clone).and_then(|change| {
                 let admission = match lineage.check(&document, change) {
                     Err(Refusal::MissingDeps) if planted!(ClosedLogUnchecked) => Admission::New,
-                    Err(Refusal::Forked) if planted!(ForkUnnoticed) => Admission::Known,
                     checked => checked?,
                 };
                 Ok((change, admission))
