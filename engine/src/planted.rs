@@ -79,9 +79,8 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// Those that the simulation of what is sans-IO finds. It does not find [`Bug::ForkUnnoticed`] any more: see
-    /// `docs/reliability.md`.
-    pub const ALL: [Self; 24] = [
+    /// Those that the simulation of what is sans-IO finds.
+    pub const ALL: [Self; 25] = [
         Self::AckBeforeFlush,
         Self::SavedBeforeFlush,
         Self::CursorBeforeData,
@@ -93,6 +92,7 @@ impl Bug {
         Self::EpochKept,
         Self::DigestUnchecked,
         Self::OutboxIgnored,
+        Self::ForkUnnoticed,
         Self::OfferedLast,
         Self::GapFollowed,
         Self::ReceiptJumps,
