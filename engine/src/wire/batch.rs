@@ -5,6 +5,7 @@
 //! each change, and put back before hashing: magic, checksum, length, hash, derived actors; a dependency is
 //! the number of a change its receiver must already have.
 
+mod block;
 mod pack;
 mod unpack;
 
@@ -12,6 +13,7 @@ use crate::change::{Change, DEPS_MAX, OTHER_ACTORS_MAX};
 use crate::codec::{self, CodecError, Decode, Encode, Versioned};
 use crate::gate::Refusal;
 use crate::id::{ActorId, ChangeHash, RecordId, WorkspaceId};
+use block::{close, open};
 use pack::Packer;
 use sha2::{Digest as _, Sha256};
 use unpack::Unpacker;
@@ -22,11 +24,6 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 pub const REBUILT_BYTES_MAX: usize = 16 << 20;
 /// The most changes in a batch.
 pub const BATCH_CHANGES_MAX: usize = 16_384;
-
-const VERSION: u8 = 1;
-const ZSTD_LEVEL: i32 = 3;
-/// Below this zstd's own header costs more than it saves, in bytes.
-const PLAIN_BYTES_MAX: usize = 96;
 
 /// How a batch names what its changes follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +101,7 @@ struct Columns {
 
 impl Versioned for Columns {
     const WHAT: &'static str = "a batch";
-    const VERSION: u8 = VERSION;
+    const VERSION: u8 = block::VERSION;
 }
 
 /// A batch whose form was checked; its changes are rebuilt one by one.
@@ -147,44 +144,6 @@ fn check_rebuilt(bytes: usize) -> Result<(), BatchFault> {
     match bytes > REBUILT_BYTES_MAX {
         true => Err(BatchFault::TooLarge { limit: "bytes once rebuilt", limit_max: REBUILT_BYTES_MAX }),
         false => Ok(()),
-    }
-}
-
-fn close(body: &[u8]) -> Result<Vec<u8>, BatchFault> {
-    if body.len() > BATCH_BYTES_MAX {
-        return Err(BatchFault::TooLarge { limit: "bytes", limit_max: BATCH_BYTES_MAX });
-    }
-    let packed = match body.len() > PLAIN_BYTES_MAX {
-        true => zstd::bulk::compress(body, ZSTD_LEVEL).map_err(|_| BatchFault::Block)?,
-        false => Vec::new(),
-    };
-    let mut out = vec![VERSION];
-    if packed.is_empty() || packed.len() + 4 >= body.len() {
-        out.push(0);
-        out.extend_from_slice(body);
-    } else {
-        out.push(1);
-        out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        out.extend_from_slice(&packed);
-    }
-    Ok(out)
-}
-
-fn open(bytes: &[u8]) -> Result<Vec<u8>, BatchFault> {
-    let what = Columns::WHAT;
-    match bytes {
-        [] | [_] => Err(CodecError::Empty { what }.into()),
-        [found, ..] if *found != VERSION => Err(CodecError::Version { what, found: *found, known: VERSION }.into()),
-        [_, 0, body @ ..] if body.len() <= BATCH_BYTES_MAX => Ok(body.to_vec()),
-        [_, 1, a, b, c, d, packed @ ..] => {
-            let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-            if length > BATCH_BYTES_MAX {
-                return Err(BatchFault::Block);
-            }
-            let body = zstd::bulk::decompress(packed, length).map_err(|_| BatchFault::Block)?;
-            if body.len() == length { Ok(body) } else { Err(BatchFault::Block) }
-        }
-        _ => Err(BatchFault::Block),
     }
 }
 
