@@ -6,6 +6,10 @@ use comptoir_sim::oracle::HEAL_P99_MS;
 use comptoir_sim::{hunt, report, shrink};
 use std::process::ExitCode;
 
+// Half of a run is small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Deterministic simulation of devices and a relay. Exits with 1 when a promise was broken, or, in 1,000 seeds or
 /// more, when a kind of fault never took effect or devices were too slow to get up to date.
 #[derive(Parser)]
