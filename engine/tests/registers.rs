@@ -1,11 +1,14 @@
-//! Edits from registers alone: the change is Automerge's own, byte for byte, and leaves what the document would.
+//! Registers alone, without the document: an edit makes Automerge's own change, byte for byte, and leaves what the document
+//! would; another device's change leaves what merging it would, whoever made it.
 
 #![allow(clippy::unwrap_used)]
 
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
+use automerge::{ExpandedChange, ScalarValue};
 use comptoir_engine::change::Change;
 use comptoir_engine::id::{ActorId, DocumentId};
 use comptoir_engine::record::json;
-use comptoir_engine::record::{Document, Place, Schema, Shape};
+use comptoir_engine::record::{Document, Place, Registers, Schema, Shape};
 use comptoir_engine::{FieldEdit, Fields, RecordId, Timestamp, Value, WorkspaceId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -106,8 +109,136 @@ fn compare(edits: &[(u8, Vec<FieldEdit>)], shape: &Shape) -> usize {
     unloaded
 }
 
+/// A document's registers as a store has them; `None` where they do not hold all of it.
+fn registers_of(document: &Document, shape: &Shape) -> Option<Registers> {
+    if document.heads().is_empty() {
+        return Some(Registers::empty(shape));
+    }
+    let mut registers = document.registers()?;
+    if shape.keeps() {
+        registers.recall(shape, &document.view(shape));
+    }
+    Some(registers)
+}
+
+/// Merges a change; what the registers make of it alone, if anything, is the same. Answers whether they did.
+fn deliver(document: &mut Document, change: &Change, shape: &Shape) -> bool {
+    let followed = registers_of(document, shape).and_then(|registers| registers.follow(change, shape));
+    let mut heads = document.heads();
+    heads.retain(|head| !change.parts().deps.contains(head));
+    heads.push(change.hash());
+    heads.sort_unstable();
+    let merged = document.merge(std::slice::from_ref(change), &heads, shape);
+    let Some(followed) = followed else { return false };
+    merged.unwrap_or_else(|fault| panic!("{fault}: {change:?}"));
+    assert_eq!(followed.view(shape), document.view(shape));
+    assert_eq!(Some(followed), document.registers());
+    assert!(!document.has_conflicts().unwrap());
+    true
+}
+
+/// Devices that edit one record and hear of each other now and then; answers how many changes needed no document.
+fn converse(turns: &[(u8, Option<Vec<FieldEdit>>)], shape: &Shape) -> usize {
+    let mut devices: [Document; 3] = std::array::from_fn(|_| Document::empty(id()));
+    let mut unloaded = 0;
+    for (turn, (which, edits)) in turns.iter().enumerate() {
+        let at = usize::from(*which) % devices.len();
+        match edits {
+            Some(edits) => {
+                if let Ok((after, _)) = devices[at].clone().edit(&actor(at as u8), turn as i64, "", edits, shape) {
+                    devices[at] = after;
+                }
+            }
+            None => {
+                let other = devices[(at + 1 + usize::from(*which) / devices.len() % 2) % devices.len()].clone();
+                for change in other.changes().unwrap() {
+                    if !devices[at].changes().unwrap().contains(&change) {
+                        unloaded += usize::from(deliver(&mut devices[at], &change, shape));
+                    }
+                }
+            }
+        }
+    }
+    unloaded
+}
+
+/// What somebody may put into a change, whether or not it makes sense.
+fn op() -> impl Strategy<Value = Op> {
+    let scalar = prop_oneof![
+        (-9i64..9).prop_map(ScalarValue::Int),
+        (-9i64..9).prop_map(ScalarValue::counter),
+        Just(ScalarValue::Str("open".into())),
+        Just(ScalarValue::Bytes(vec![200])),
+        Just(ScalarValue::Null),
+        Just(ScalarValue::Unknown { type_code: 11, bytes: vec![1] }),
+    ];
+    let action = prop_oneof![
+        6 => scalar.prop_map(OpType::Put),
+        2 => Just(OpType::Delete),
+        3 => (-5i64..5).prop_map(OpType::Increment),
+        1 => Just(OpType::Make(automerge::ObjType::List)),
+    ];
+    let key = prop_oneof![name(), Just("~c/a".to_owned()), Just("~d".to_owned())];
+    let pred = vec((1u64..6, 0u8..2).prop_map(|(counter, which)| OpId(counter, actor(which).as_bytes().into())), 0..2);
+    (action, key, pred).prop_map(|(action, key, pred)| Op {
+        action,
+        obj: ObjectId::Root,
+        key: Key::Map(key.as_str().into()),
+        pred: pred.into_iter().collect(),
+        insert: false,
+    })
+}
+
+/// A change of `ops` that follows all of the document, numbered as it has to be.
+fn forge(document: &Document, which: u8, operations: Vec<Op>) -> Option<Change> {
+    let changes = document.changes().unwrap();
+    let (author, mut deps) = (actor(which), document.heads());
+    deps.sort_unstable();
+    let seq = changes.iter().filter(|change| change.parts().actor == author).count() as u64 + 1;
+    let start_op = changes.iter().map(Change::max_op).max().unwrap_or(0) + 1;
+    let expanded = ExpandedChange {
+        operations,
+        actor_id: author.as_bytes().into(),
+        hash: None,
+        seq,
+        start_op: start_op.try_into().unwrap(),
+        time: 0,
+        message: None,
+        deps: deps.iter().map(|dep| automerge::ChangeHash(dep.0)).collect(),
+        extra_bytes: Vec::new(),
+        author: None,
+    };
+    let made = std::panic::catch_unwind(|| automerge::Change::from(expanded).raw_bytes().to_vec());
+    Change::parse(&made.ok()?).ok()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_change_taken_over_without_the_document_leaves_what_merging_it_does(
+        turns in vec((any::<u8>(), proptest::option::weighted(0.6, vec(edit(), 1..3))), 1..24),
+        ruled in any::<bool>(),
+    ) {
+        let schema = Schema::read(&json::parse(RULES).unwrap());
+        let shape = if ruled { Shape::from(&schema) } else { Shape::default() };
+        converse(&turns, &shape);
+    }
+
+    #[test]
+    fn a_forged_change_is_taken_over_as_merging_it_would_or_not_at_all(
+        forged in vec((0u8..2, vec(op(), 1..4)), 1..6),
+        ruled in any::<bool>(),
+    ) {
+        let schema = Schema::read(&json::parse(RULES).unwrap());
+        let shape = if ruled { Shape::from(&schema) } else { Shape::default() };
+        let mut document = Document::empty(id());
+        for (which, ops) in forged {
+            if let Some(change) = forge(&document, which, ops) {
+                deliver(&mut document, &change, &shape);
+            }
+        }
+    }
 
     #[test]
     fn a_change_made_without_the_document_is_the_one_automerge_makes(
@@ -118,6 +249,18 @@ proptest! {
         let shape = if ruled { Shape::from(&schema) } else { Shape::default() };
         compare(&edits, &shape);
     }
+}
+
+#[test]
+fn news_of_plain_fields_need_no_document() {
+    let fields: Fields = [("price".to_owned(), Value::Int(3)), ("stock".to_owned(), Value::Counter(9))].into();
+    let take = || Some(vec![FieldEdit::Increment { field: "stock".to_owned(), by: -1 }]);
+    let price = |price| Some(vec![FieldEdit::Set([("price".to_owned(), Value::Int(price))].into())]);
+    // The second hears of the new record, two changes; both sell one; each hears of the other's; one changes the price,
+    // and the other hears of it.
+    let turns = [(0, Some(vec![FieldEdit::Set(fields)])), (4, None), (0, take()), (4, take()), (4, None), (0, None)];
+    let turns: Vec<_> = turns.into_iter().chain([(0, price(4)), (4, None)]).collect();
+    assert_eq!(converse(&turns, &Shape::default()), 5);
 }
 
 #[test]

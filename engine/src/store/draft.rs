@@ -38,7 +38,7 @@ pub(super) struct Draft {
     /// What it showed, where that saves looking through its history.
     shown: Option<View>,
     /// Its registers, where it has no more than they hold.
-    registers: Option<Registers>,
+    pub(super) registers: Option<Registers>,
     /// Its view as it was, where indexes have to know.
     view_before: Option<View>,
     snapshot_changed: bool,
@@ -72,10 +72,7 @@ impl Draft {
         edits: &[FieldEdit],
         shape: &Shape,
     ) -> Result<Result<(Contents, Vec<Change>), EditError>, StoreError> {
-        if let Some(mut registers) = self.registers.clone() {
-            if let Some(shown) = &self.shown {
-                registers.recall(shape, shown);
-            }
+        if let (Some(_), Some(registers)) = (&self.before, self.registers(shape)) {
             let lineage = &self.row.lineage;
             let last_seq = lineage.last_seq(actor);
             let before = lineage.hash_of(actor, last_seq);
@@ -89,6 +86,23 @@ impl Draft {
         Ok(edited.map(|(document, changes)| (Contents::from(document), changes)))
     }
 
+    fn registers(&self, shape: &Shape) -> Option<Registers> {
+        let mut registers = self.registers.clone()?;
+        if let Some(shown) = &self.shown {
+            registers.recall(shape, shown);
+        }
+        Some(registers)
+    }
+
+    /// Takes another device's admitted change into lineage and tail, and into the registers as long as those are enough.
+    pub(super) fn follow(&mut self, change: &Change, shape: &Shape) {
+        let registers = self.registers(shape).and_then(|registers| registers.follow(change, shape));
+        self.extend(change);
+        self.shown = None;
+        // A snapshot is made of a document that the changes were merged into with all checks.
+        self.registers = registers.filter(|_| !self.is_long(TAIL_CHANGES_UNLOADED));
+    }
+
     /// Takes an admitted change into lineage and tail.
     pub(super) fn extend(&mut self, change: &Change) {
         self.concurrent |= self.row.lineage.heads() != change.parts().deps;
@@ -96,12 +110,18 @@ impl Draft {
         self.row.tail.push(change.bytes().to_vec());
     }
 
+    /// Whether a snapshot is worth its making: the tail has a `few` changes that are much beside the snapshot there is, or
+    /// very many.
+    fn is_long(&self, few: usize) -> bool {
+        let bytes: usize = self.row.tail.iter().map(Vec::len).sum();
+        let worth_it = self.row.tail.len() >= few && 2 * bytes > self.row.snapshot.len();
+        worth_it || self.row.tail.len() >= TAIL_CHANGES_MAX || bytes > TAIL_BYTES_MAX
+    }
+
     /// Replaces a long tail by a snapshot that was loaded again and compared.
     fn compact(&mut self, contents: &Contents) -> Result<(), StoreError> {
-        let bytes: usize = self.row.tail.iter().map(Vec::len).sum();
         let few = if let Contents::Document(_) = contents { TAIL_CHANGES } else { TAIL_CHANGES_UNLOADED };
-        let worth_it = self.row.tail.len() >= few && 2 * bytes > self.row.snapshot.len();
-        if worth_it || self.row.tail.len() >= TAIL_CHANGES_MAX || bytes > TAIL_BYTES_MAX {
+        if self.is_long(few) {
             self.row.snapshot = match contents {
                 Contents::Document(document) => document.snapshot()?,
                 Contents::Registers(_) => self.document()?.snapshot()?,
@@ -132,7 +152,7 @@ impl Store {
                 before: None,
                 bytes_before: 0,
                 shown: None,
-                registers: None,
+                registers: Some(Registers::empty(self.shape(&record.collection))),
                 view_before: None,
                 snapshot_changed: false,
                 concurrent: false,

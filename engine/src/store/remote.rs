@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::disk::txn::Txn;
 use crate::gate::{Admission, Refusal};
 use crate::id::{Cursor, RecordId};
-use crate::record::Document;
+use crate::record::Contents;
 use crate::time::Timestamp;
 use crate::wire::Batch;
 use std::collections::BTreeMap;
@@ -25,6 +25,13 @@ pub struct Applied {
 struct Incoming {
     admitted: Vec<Change>,
     refused: Vec<(Refusal, Vec<u8>)>,
+}
+
+/// What came of admitted changes.
+struct Merged {
+    /// The record as far as they could be merged.
+    now: Option<(Draft, Contents)>,
+    broken: Vec<(Refusal, Vec<u8>)>,
 }
 
 impl Store {
@@ -54,11 +61,11 @@ impl Store {
         for (record, Incoming { admitted, mut refused }) in incoming {
             let draft = drafts.remove(&record);
             if let (Some(draft), false) = (draft, admitted.is_empty()) {
-                let (draft, document, broken) = self.merge(&record, draft, &admitted)?;
+                let Merged { now, broken } = self.merge(&record, draft, &admitted)?;
                 refused.splice(0..0, broken);
-                if let Some((draft, document)) = draft.zip(document) {
+                if let Some((draft, contents)) = now {
                     made.note(&record, &admitted);
-                    self.write_draft(&mut tx, &mut collections, &record, draft, &document.into())?;
+                    self.write_draft(&mut tx, &mut collections, &record, draft, &contents)?;
                     applied.changed.push(record.clone());
                 }
             }
@@ -118,7 +125,7 @@ impl Store {
                 Ok(change) => match draft.row.lineage.check(&draft.id, &change) {
                     Ok(Admission::Known) => {}
                     Ok(Admission::New) => {
-                        draft.extend(&change);
+                        draft.follow(&change, self.shape(&record.collection));
                         into.admitted.push(change);
                     }
                     Err(Refusal::Forked) if self.is_forked(&record, &change.parts().actor, change.parts().seq)? => {
@@ -136,20 +143,18 @@ impl Store {
         Ok(())
     }
 
-    /// Merges admitted changes into their document, all at once; one by one when that fails, to find the culprit.
-    #[expect(clippy::type_complexity, reason = "the record as far as it could be merged, and what could not")]
-    fn merge(
-        &self,
-        record: &RecordId,
-        draft: Draft,
-        admitted: &[Change],
-    ) -> Result<(Option<Draft>, Option<Document>, Vec<(Refusal, Vec<u8>)>), StoreError> {
+    /// The record with the admitted changes: from its registers where those could follow them all, else by merging them
+    /// into its document, all at once; one by one when that fails, to find the culprit.
+    fn merge(&self, record: &RecordId, mut draft: Draft, admitted: &[Change]) -> Result<Merged, StoreError> {
+        if let Some(registers) = draft.registers.take() {
+            return Ok(Merged { now: Some((draft, Contents::Registers(registers))), broken: Vec::new() });
+        }
         let fresh = self.open_draft(record)?;
         let base = fresh.document()?;
         let mut document = base.clone();
         let shape = self.shape(&record.collection);
         if document.merge(admitted, &draft.row.lineage.heads(), shape).is_ok() {
-            return Ok((Some(draft), Some(document), Vec::new()));
+            return Ok(Merged { now: Some((draft, document.into())), broken: Vec::new() });
         }
         let (mut draft, mut document, mut broken, mut any) = (fresh, base, Vec::new(), false);
         for change in admitted {
@@ -170,6 +175,6 @@ impl Store {
             };
             broken.push((reason, change.bytes().to_vec()));
         }
-        Ok((any.then_some(draft), any.then_some(document), broken))
+        Ok(Merged { now: any.then(|| (draft, document.into())), broken })
     }
 }

@@ -1,8 +1,10 @@
 //! A record without its history: of each key of the root map the value and the op that wrote it, which is all that the next
-//! edit of a plain field needs. Only where every key has one value and none is an object. Must not load a document.
+//! edit of a plain field needs. Only where every key has one value, none is an object, and no field lies below another that
+//! has a value of its own: so there are no conflicts. Must not load a document.
 //!
 //! The change that comes of it is, to the byte, the one that Automerge makes of the same edit.
 
+mod follow;
 mod stored;
 
 pub use stored::StoredRegisters;
@@ -16,6 +18,7 @@ use super::{Document, read};
 use crate::change::{Change, DEPS_MAX};
 use crate::id::{ActorId, ChangeHash};
 use crate::record::field::{EditError, FieldEdit};
+use crate::record::layout;
 use crate::record::shape::{Print, Shape};
 use crate::record::view::{Value, View};
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
@@ -71,11 +74,16 @@ impl Document {
             _ => None,
         };
         let by_key = self.doc.map_range(ROOT, ..).map(register).collect::<Option<_>>()?;
-        Some(Registers { by_key, kept: self.kept.clone() })
+        Some(Registers { by_key, kept: self.kept.clone() }).filter(Registers::are_flat)
     }
 }
 
 impl Registers {
+    /// Of a record that has no changes yet.
+    pub fn empty(shape: &Shape) -> Self {
+        Self { by_key: BTreeMap::new(), kept: Some((shape.print(), Kept::new())) }
+    }
+
     /// Takes from a whole view, made of this record under `shape`, what would otherwise be looked for in its history.
     pub fn recall(&mut self, shape: &Shape, view: &View) {
         self.kept = resolve::kept_shown(self, shape, view).map(|kept| (shape.print(), kept));
@@ -107,10 +115,20 @@ impl Registers {
         let had = write::present(self, &kept, shape);
         write::run(&mut writing, &write::Deeds::new(), edits, shape, &kept, Some(&had))?;
         let Writing { mut registers, ops, .. } = writing;
+        if !registers.are_flat() {
+            return Ok(None);
+        }
         let kept = resolve::kept_since(&kept, &registers, shape);
         registers.kept = Some((shape.print(), kept));
         let changes = if ops.is_empty() { Vec::new() } else { vec![change(place, time_s, message, ops)?] };
         Ok(Some((registers, changes)))
+    }
+
+    /// Whether no field lies below another that has a value of its own.
+    fn are_flat(&self) -> bool {
+        let has_value = |path: &str| layout::is_field(path) && self.by_key.contains_key(path);
+        let mut paths = self.by_key.keys().map(|key| layout::path_of(key, "~c/").unwrap_or(key));
+        paths.all(|path| path.match_indices('/').all(|(at, _)| !has_value(&path[..at])))
     }
 
     fn kept(&self, shape: &Shape) -> Option<Kept> {

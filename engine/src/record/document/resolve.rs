@@ -60,7 +60,7 @@ pub(super) fn kept_shown(map: &impl RootMap, shape: &Shape, view: &View) -> Opti
     let slots = map.slots();
     let tells = |path: &str| {
         let counted = slots.contains_key(&Root::Counter.key(path));
-        !counted && !matches!(slots.get(path), Some(Slot::Object(..)))
+        !counted && matches!(slots.get(path), None | Some(Slot::Scalar(Scalar::Plain(_))))
     };
     let value = |(path, field): (&str, &Field)| {
         let value = field.fit(layout::value_at(&view.fields, path)?).filter(|value| *value != Value::Null)?;
