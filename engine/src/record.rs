@@ -11,7 +11,7 @@ pub mod schema;
 pub mod shape;
 pub mod view;
 
-pub use document::{Contents, Document, DocumentFault, Place, Registers, StoredRegisters};
+pub use document::{Contents, Document, DocumentFault, Following, Place, Registers, StoredRegisters};
 pub use field::{EditError, FieldEdit};
 pub use history::{Candidate, Difference, Entry};
 pub use rule::Rule;

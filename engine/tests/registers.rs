@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
+use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{ExpandedChange, ScalarValue};
 use comptoir_engine::change::Change;
 use comptoir_engine::id::{ActorId, DocumentId};
 use comptoir_engine::record::json;
-use comptoir_engine::record::{Document, Place, Registers, Schema, Shape};
+use comptoir_engine::record::{Document, Following, Place, Registers, Schema, Shape};
 use comptoir_engine::{FieldEdit, Fields, RecordId, Timestamp, Value, WorkspaceId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -121,20 +121,38 @@ fn registers_of(document: &Document, shape: &Shape) -> Option<Registers> {
     Some(registers)
 }
 
-/// Merges a change; what the registers make of it alone, if anything, is the same. Answers whether they did.
-fn deliver(document: &mut Document, change: &Change, shape: &Shape) -> bool {
-    let followed = registers_of(document, shape).and_then(|registers| registers.follow(change, shape));
+/// Merges a change; what the registers make of it alone, if anything, is the same.
+fn deliver_one(
+    document: &mut Document,
+    following: Option<Following>,
+    change: &Change,
+    shape: &Shape,
+) -> Option<Following> {
+    let begin = || Following::new(registers_of(document, shape)?, shape);
+    let following = following.or_else(begin).and_then(|following| following.follow(change, shape));
     let mut heads = document.heads();
     heads.retain(|head| !change.parts().deps.contains(head));
     heads.push(change.hash());
     heads.sort_unstable();
     let merged = document.merge(std::slice::from_ref(change), &heads, shape);
-    let Some(followed) = followed else { return false };
-    merged.unwrap_or_else(|fault| panic!("{fault}: {change:?}"));
-    assert_eq!(followed.view(shape), document.view(shape));
-    assert_eq!(Some(followed), document.registers());
-    assert!(!document.has_conflicts().unwrap());
-    true
+    if let Some(following) = following.clone() {
+        merged.unwrap_or_else(|fault| panic!("{fault}: {change:?}"));
+        let registers = following.registers(shape);
+        assert_eq!(registers.view(shape), document.view(shape));
+        assert_eq!(Some(registers), document.registers());
+        assert!(!document.has_conflicts().unwrap());
+    }
+    following
+}
+
+/// Merges changes, in both ways; answers how many needed no document.
+fn deliver(document: &mut Document, changes: &[Change], shape: &Shape) -> usize {
+    let (mut following, mut taken) = (None, 0);
+    for change in changes {
+        following = deliver_one(document, following, change, shape);
+        taken += usize::from(following.is_some());
+    }
+    taken
 }
 
 /// Devices that edit one record and hear of each other now and then; answers how many changes needed no document.
@@ -151,11 +169,9 @@ fn converse(turns: &[(u8, Option<Vec<FieldEdit>>)], shape: &Shape) -> usize {
             }
             None => {
                 let other = devices[(at + 1 + usize::from(*which) / devices.len() % 2) % devices.len()].clone();
-                for change in other.changes().unwrap() {
-                    if !devices[at].changes().unwrap().contains(&change) {
-                        unloaded += usize::from(deliver(&mut devices[at], &change, shape));
-                    }
-                }
+                let (known, mut news) = (devices[at].changes().unwrap(), other.changes().unwrap());
+                news.retain(|change| !known.contains(change));
+                unloaded += deliver(&mut devices[at], &news, shape);
             }
         }
     }
@@ -178,14 +194,14 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (-5i64..5).prop_map(OpType::Increment),
         1 => Just(OpType::Make(automerge::ObjType::List)),
     ];
-    let key = prop_oneof![name(), Just("~c/a".to_owned()), Just("~d".to_owned())];
-    let pred = vec((1u64..6, 0u8..2).prop_map(|(counter, which)| OpId(counter, actor(which).as_bytes().into())), 0..2);
-    (action, key, pred).prop_map(|(action, key, pred)| Op {
-        action,
-        obj: ObjectId::Root,
-        key: Key::Map(key.as_str().into()),
-        pred: pred.into_iter().collect(),
-        insert: false,
+    let id = || (1u64..6, 0u8..2).prop_map(|(counter, which)| OpId(counter, actor(which).as_bytes().into()));
+    let key = prop_oneof![name(), Just("~c/a".to_owned()), Just("~d".to_owned()), Just("~l/b".to_owned())];
+    let in_map = key.prop_map(|key| (ObjectId::Root, Key::Map(key.as_str().into()), false));
+    let place = prop_oneof![Just(ElementId::Head), id().prop_map(ElementId::Id)];
+    let in_list =
+        (id(), place, any::<bool>()).prop_map(|(list, place, insert)| (ObjectId::Id(list), Key::Seq(place), insert));
+    (action, prop_oneof![3 => in_map, 1 => in_list], vec(id(), 0..2)).prop_map(|(action, (obj, key, insert), pred)| {
+        Op { action, obj, key, pred: pred.into_iter().collect(), insert }
     })
 }
 
@@ -232,11 +248,10 @@ proptest! {
     ) {
         let schema = Schema::read(&json::parse(RULES).unwrap());
         let shape = if ruled { Shape::from(&schema) } else { Shape::default() };
-        let mut document = Document::empty(id());
+        let (mut document, mut following) = (Document::empty(id()), Following::new(Registers::empty(&shape), &shape));
         for (which, ops) in forged {
-            if let Some(change) = forge(&document, which, ops) {
-                deliver(&mut document, &change, &shape);
-            }
+            let Some(change) = forge(&document, which, ops) else { continue };
+            following = deliver_one(&mut document, following, &change, &shape);
         }
     }
 
@@ -252,15 +267,17 @@ proptest! {
 }
 
 #[test]
-fn news_of_plain_fields_need_no_document() {
-    let fields: Fields = [("price".to_owned(), Value::Int(3)), ("stock".to_owned(), Value::Counter(9))].into();
+fn news_of_plain_fields_and_new_lists_need_no_document() {
+    let tags = Value::List(["home", "sale"].map(|tag| Value::String(tag.to_owned())).into());
+    let fields = [("price", Value::Int(3)), ("stock", Value::Counter(9)), ("tags", tags)];
+    let fields: Fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
     let take = || Some(vec![FieldEdit::Increment { field: "stock".to_owned(), by: -1 }]);
     let price = |price| Some(vec![FieldEdit::Set([("price".to_owned(), Value::Int(price))].into())]);
-    // The second hears of the new record, two changes; both sell one; each hears of the other's; one changes the price,
+    // The second hears of the new record, three changes; both sell one; each hears of the other's; one changes the price,
     // and the other hears of it.
     let turns = [(0, Some(vec![FieldEdit::Set(fields)])), (4, None), (0, take()), (4, take()), (4, None), (0, None)];
     let turns: Vec<_> = turns.into_iter().chain([(0, price(4)), (4, None)]).collect();
-    assert_eq!(converse(&turns, &Shape::default()), 5);
+    assert_eq!(converse(&turns, &Shape::default()), 6);
 }
 
 #[test]

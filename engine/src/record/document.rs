@@ -16,7 +16,7 @@ pub use contents::Contents;
 pub use guard::quiet_panics;
 pub use history::{HISTORY_CHANGES_MAX, HistoryPage};
 pub(crate) use reauthor::reauthor;
-pub use registers::{Place, Registers, StoredRegisters};
+pub use registers::{Following, Place, Registers, StoredRegisters};
 
 use super::field::{EditError, FieldEdit};
 use super::shape::{Print, Shape};

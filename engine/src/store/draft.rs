@@ -9,7 +9,9 @@ use crate::digest::Digest;
 use crate::disk::txn::{self, Txn};
 use crate::id::{ActorId, Collection, DocumentId, LogSeq, RecordId};
 use crate::record::view::{StoredView, VIEW_BYTES_MAX};
-use crate::record::{Contents, Document, EditError, FieldEdit, Place, Registers, Shape, StoredRegisters, View};
+use crate::record::{
+    Contents, Document, EditError, FieldEdit, Following, Place, Registers, Shape, StoredRegisters, View,
+};
 use std::collections::BTreeMap;
 
 /// A snapshot longer than this has a row of its own, so that an edit does not write it again, in bytes.
@@ -38,7 +40,9 @@ pub(super) struct Draft {
     /// What it showed, where that saves looking through its history.
     shown: Option<View>,
     /// Its registers, where it has no more than they hold.
-    pub(super) registers: Option<Registers>,
+    registers: Option<Registers>,
+    /// Its registers after the changes that were taken in, as long as they could follow.
+    pub(super) following: Option<Following>,
     /// Its view as it was, where indexes have to know.
     view_before: Option<View>,
     snapshot_changed: bool,
@@ -96,11 +100,14 @@ impl Draft {
 
     /// Takes another device's admitted change into lineage and tail, and into the registers as long as those are enough.
     pub(super) fn follow(&mut self, change: &Change, shape: &Shape) {
-        let registers = self.registers(shape).and_then(|registers| registers.follow(change, shape));
+        let before = self.following.take();
+        let following = before.or_else(|| Following::new(self.registers(shape)?, shape));
+        let following = following.and_then(|following| following.follow(change, shape));
         self.extend(change);
-        self.shown = None;
+        // What was read is not what there is any more.
+        (self.shown, self.registers) = (None, None);
         // A snapshot is made of a document that the changes were merged into with all checks.
-        self.registers = registers.filter(|_| !self.is_long(TAIL_CHANGES_UNLOADED));
+        self.following = following.filter(|_| !self.is_long(TAIL_CHANGES_UNLOADED));
     }
 
     /// Takes an admitted change into lineage and tail.
@@ -153,6 +160,7 @@ impl Store {
                 bytes_before: 0,
                 shown: None,
                 registers: Some(Registers::empty(self.shape(&record.collection))),
+                following: None,
                 view_before: None,
                 snapshot_changed: false,
                 concurrent: false,
@@ -178,6 +186,7 @@ impl Store {
             bytes_before,
             shown,
             registers,
+            following: None,
             view_before: view.filter(|_| self.is_indexed(&record.collection)),
             snapshot_changed: false,
             concurrent: false,

@@ -146,7 +146,8 @@ impl Store {
     /// The record with the admitted changes: from its registers where those could follow them all, else by merging them
     /// into its document, all at once; one by one when that fails, to find the culprit.
     fn merge(&self, record: &RecordId, mut draft: Draft, admitted: &[Change]) -> Result<Merged, StoreError> {
-        if let Some(registers) = draft.registers.take() {
+        if let Some(following) = draft.following.take() {
+            let registers = following.registers(self.shape(&record.collection));
             return Ok(Merged { now: Some((draft, Contents::Registers(registers))), broken: Vec::new() });
         }
         let fresh = self.open_draft(record)?;

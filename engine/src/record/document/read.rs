@@ -61,7 +61,7 @@ impl Room {
     }
 
     /// Lists and maps take theirs before what is in them.
-    fn take_value(&self, value: &Value) -> bool {
+    pub(super) fn take_value(&self, value: &Value) -> bool {
         match value {
             Value::String(text) | Value::Text(text) => self.take(text.len()),
             Value::Bytes(bytes) => self.take(bytes.len()),
@@ -267,14 +267,28 @@ pub(super) fn items(doc: &impl ReadDoc, list: &ObjId, depth: usize, room: &Room)
     doc.list_range(list, ..).map_while(|item| inside(doc, &item.value, &item.id(), depth, room)).collect()
 }
 
+/// The items of a list in which there are no objects; `None` if there are.
+pub(super) fn plain_items(doc: &impl ReadDoc, list: &ObjId) -> Option<Vec<Value>> {
+    let item = |value: &ValueRef<'_>| match value {
+        ValueRef::Scalar(scalar) => Some(item(scalar)),
+        ValueRef::Object(_) => None,
+    };
+    doc.list_range(list, ..).map(|found| item(&found.value)).collect()
+}
+
+/// A scalar as a list shows it.
+pub(super) fn item(scalar: &ScalarValueRef<'_>) -> Value {
+    match self::scalar(scalar) {
+        Scalar::Plain(value) => value,
+        Scalar::Increments(number) => Value::Int(number),
+        Scalar::Mark(_) => Value::Null,
+    }
+}
+
 /// A value in a list; `None` when there is no room for it.
 fn inside(doc: &impl ReadDoc, value: &ValueRef<'_>, id: &ObjId, depth: usize, room: &Room) -> Option<Value> {
     let value = match value {
-        ValueRef::Scalar(scalar) => match self::scalar(scalar) {
-            Scalar::Plain(value) => value,
-            Scalar::Increments(number) => Value::Int(number),
-            Scalar::Mark(_) => Value::Null,
-        },
+        ValueRef::Scalar(scalar) => item(scalar),
         ValueRef::Object(_) if depth >= DEPTH_MAX => Value::Null,
         ValueRef::Object(ObjType::List | ObjType::Map | ObjType::Table) if !room.take(0) => return None,
         ValueRef::Object(ObjType::List) => Value::List(items(doc, id, depth + 1, room)),

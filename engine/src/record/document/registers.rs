@@ -1,12 +1,13 @@
 //! A record without its history: of each key of the root map the value and the op that wrote it, which is all that the next
-//! edit of a plain field needs. Only where every key has one value, none is an object, and no field lies below another that
-//! has a value of its own: so there are no conflicts. Must not load a document.
+//! edit of a plain field needs. Only where every key has one value, no object is anything but a list of plain values, and no
+//! field lies below another that has a value of its own: so there are no conflicts. Must not load a document.
 //!
 //! The change that comes of it is, to the byte, the one that Automerge makes of the same edit.
 
 mod follow;
 mod stored;
 
+pub use follow::Following;
 pub use stored::StoredRegisters;
 
 use super::guard::guarded;
@@ -23,7 +24,7 @@ use crate::record::shape::{Print, Shape};
 use crate::record::view::{Value, View};
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::transaction::Transaction;
-use automerge::{Change as MadeChange, ExpandedChange, ObjId, ROOT, ReadDoc, ScalarValue, ValueRef};
+use automerge::{Change as MadeChange, ExpandedChange, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
@@ -32,7 +33,22 @@ use std::num::NonZeroU64;
 pub(super) struct Register {
     pub(super) counter: u64,
     pub(super) actor: ActorId,
-    pub(super) held: Scalar,
+    pub(super) held: Held,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Held {
+    Scalar(Scalar),
+    /// What the list's items show as.
+    List(Vec<Value>),
+}
+
+impl Register {
+    /// The object it holds, in Automerge's words.
+    fn object(&self) -> ObjId {
+        ObjId::Id(self.counter, self.actor.as_bytes().into(), 0)
+    }
 }
 
 /// A record's registers by key.
@@ -66,12 +82,16 @@ impl Place {
 impl Document {
     /// The record's registers; `None` where it has more than they can hold.
     pub fn registers(&self) -> Option<Registers> {
-        let register = |item: automerge::iter::MapRangeItem<'_>| match (item.conflict, &item.value, item.id()) {
-            (false, ValueRef::Scalar(scalar), ObjId::Id(counter, actor, _)) => {
-                let (actor, held) = (ActorId::from_bytes(actor.to_bytes())?, read::scalar(scalar));
-                Some((item.key.clone().into_owned(), Register { counter, actor, held }))
-            }
-            _ => None,
+        let register = |item: automerge::iter::MapRangeItem<'_>| {
+            let ObjId::Id(counter, actor, _) = item.id() else { return None };
+            let held = match &item.value {
+                _ if item.conflict => return None,
+                ValueRef::Scalar(scalar) => Held::Scalar(read::scalar(scalar)),
+                ValueRef::Object(ObjType::List) => Held::List(read::plain_items(&self.doc, &item.id())?),
+                ValueRef::Object(_) => return None,
+            };
+            let actor = ActorId::from_bytes(actor.to_bytes())?;
+            Some((item.key.clone().into_owned(), Register { counter, actor, held }))
         };
         let by_key = self.doc.map_range(ROOT, ..).map(register).collect::<Option<_>>()?;
         Some(Registers { by_key, kept: self.kept.clone() }).filter(Registers::are_flat)
@@ -194,7 +214,7 @@ impl Writing<'_> {
 impl RootMapMut for Writing<'_> {
     fn write(&mut self, key: &str, value: impl Into<ScalarValue>) -> Result<(), EditError> {
         let value = value.into();
-        let held = read::scalar(&value.clone().into());
+        let held = Held::Scalar(read::scalar(&value.clone().into()));
         if self.registers.by_key.get(key).is_none_or(|register| register.held != held) {
             let counter = self.op(key, OpType::Put(value));
             let register = Register { counter, actor: self.place.actor.clone(), held };
@@ -212,8 +232,8 @@ impl RootMapMut for Writing<'_> {
     }
 
     fn add(&mut self, key: &str, by: i64) -> Result<(), EditError> {
-        let Some(Scalar::Increments(sum)) = self.registers.by_key.get_mut(key).map(|register| &mut register.held)
-        else {
+        let held = self.registers.by_key.get_mut(key).map(|register| &mut register.held);
+        let Some(Held::Scalar(Scalar::Increments(sum))) = held else {
             return Err(EditError::Document { cause: format!("{key} is no counter") });
         };
         *sum = sum.checked_add(by).ok_or_else(|| EditError::Overflow { field: key.to_owned() })?;
@@ -246,15 +266,26 @@ impl RootMap for Writing<'_> {
 
 impl RootMap for Registers {
     fn slots(&self) -> Slots {
-        self.by_key.iter().map(|(key, register)| (key.clone(), Slot::Scalar(register.held.clone()))).collect()
+        let slot = |register: &Register| match &register.held {
+            Held::Scalar(scalar) => Slot::Scalar(scalar.clone()),
+            Held::List(..) => Slot::Object(register.object(), ObjType::List),
+        };
+        self.by_key.iter().map(|(key, register)| (key.clone(), slot(register))).collect()
     }
 
     fn scalars(&self, key: &str) -> Vec<Scalar> {
-        self.by_key.get(key).map(|register| register.held.clone()).into_iter().collect()
+        match self.by_key.get(key).map(|register| &register.held) {
+            Some(Held::Scalar(scalar)) => vec![scalar.clone()],
+            Some(Held::List(..)) | None => Vec::new(),
+        }
     }
 
-    fn items(&self, _: &ObjId, _: usize, _: &Room) -> Vec<Value> {
-        Vec::new()
+    fn items(&self, list: &ObjId, _: usize, room: &Room) -> Vec<Value> {
+        let items = self.by_key.values().find_map(|register| match &register.held {
+            Held::List(items) if register.object() == *list => Some(items),
+            _ => None,
+        });
+        items.into_iter().flatten().take_while(|item| room.take_value(item)).cloned().collect()
     }
 
     fn prose(&self, _: &ObjId) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Registers as they are stored behind the view of their record, which holds most values already. Must not know the row.
 
-use super::{Register, Registers};
+use super::{self as registers, Register, Registers};
 use crate::codec::{Decode, Encode};
 use crate::id::ActorId;
 use crate::record::document::read::Scalar;
@@ -27,6 +27,8 @@ enum Held {
     Plain(StoredValue),
     Mark(u8),
     Increments(i64),
+    /// A list whose items the view shows.
+    List,
 }
 
 impl StoredRegisters {
@@ -34,10 +36,12 @@ impl StoredRegisters {
     pub fn new(registers: &Registers, view: &View, place: impl Fn(&ActorId) -> Option<u32>) -> Option<Self> {
         let stored = |(key, register): (&String, &Register)| {
             let held = match &register.held {
-                Scalar::Plain(value) if shown(view, key) == Some(value) => Held::Shown,
-                Scalar::Plain(value) => Held::Plain(StoredValue::from(value)),
-                Scalar::Mark(kind) => Held::Mark(*kind as u8),
-                Scalar::Increments(sum) => Held::Increments(*sum),
+                registers::Held::List(items) if listed(view, key) == Some(items) => Held::List,
+                registers::Held::List(_) => return None,
+                registers::Held::Scalar(Scalar::Plain(value)) if shown(view, key) == Some(value) => Held::Shown,
+                registers::Held::Scalar(Scalar::Plain(value)) => Held::Plain(StoredValue::from(value)),
+                registers::Held::Scalar(Scalar::Mark(kind)) => Held::Mark(*kind as u8),
+                registers::Held::Scalar(Scalar::Increments(sum)) => Held::Increments(*sum),
             };
             let actor = place(&register.actor)?;
             Some(StoredRegister { key: key.clone(), actor, counter: register.counter, held })
@@ -49,10 +53,11 @@ impl StoredRegisters {
     pub fn registers(self, view: &View, actor_at: impl Fn(u32) -> Option<ActorId>) -> Option<Registers> {
         let register = |StoredRegister { key, actor, counter, held }| {
             let held = match held {
-                Held::Shown => Scalar::Plain(shown(view, &key)?.clone()),
-                Held::Plain(value) => Scalar::Plain(value.value()?),
-                Held::Mark(mark) => Scalar::Mark(Kind::from_bytes(&[mark])?),
-                Held::Increments(sum) => Scalar::Increments(sum),
+                Held::Shown => registers::Held::Scalar(Scalar::Plain(shown(view, &key)?.clone())),
+                Held::Plain(value) => registers::Held::Scalar(Scalar::Plain(value.value()?)),
+                Held::Mark(mark) => registers::Held::Scalar(Scalar::Mark(Kind::from_bytes(&[mark])?)),
+                Held::Increments(sum) => registers::Held::Scalar(Scalar::Increments(sum)),
+                Held::List => registers::Held::List(listed(view, &key)?.clone()),
             };
             Some((key, Register { counter, actor: actor_at(actor)?, held }))
         };
@@ -64,4 +69,12 @@ impl StoredRegisters {
 
 fn shown<'v>(view: &'v View, key: &str) -> Option<&'v Value> {
     layout::is_field(key).then(|| layout::value_at(&view.fields, key)).flatten()
+}
+
+/// The items that a list's key stands for in the view.
+fn listed<'v>(view: &'v View, key: &str) -> Option<&'v Vec<Value>> {
+    match layout::value_at(&view.fields, layout::path_of(key, "~l/")?)? {
+        Value::List(items) => Some(items),
+        _ => None,
+    }
 }
