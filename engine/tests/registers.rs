@@ -84,12 +84,8 @@ fn compare(edits: &[(u8, Vec<FieldEdit>)], shape: &Shape) -> usize {
     for (turn, (author, edits)) in edits.iter().enumerate() {
         let (author, time, message) = (actor(*author), turn as i64, if turn % 2 == 0 { "why" } else { "" });
         let made = document.clone().edit(&author, time, message, edits, shape);
-        let registers = document.registers().filter(|_| !document.heads().is_empty());
-        let without = registers.and_then(|mut registers| {
-            if shape.keeps() {
-                registers.recall(shape, &document.view(shape));
-            }
-            registers.edit(&place(&document, &author), time, message, edits, shape).transpose()
+        let without = registers_of(&document, shape).and_then(|registers| {
+            registers.edit(&id(), &place(&document, &author), (time, message), edits, shape).transpose()
         });
         match (&made, without) {
             (Ok((after, changes)), Some(Ok((registers, same)))) => {
@@ -287,8 +283,11 @@ fn plain_edits_need_no_document() {
     let take = || vec![FieldEdit::Increment { field: "stock".to_owned(), by: -1 }];
     let price = |price| vec![FieldEdit::Set([("price".to_owned(), Value::Int(price))].into())];
     let unset = vec![FieldEdit::Unset { field: "price".to_owned() }];
-    // The first makes the record, the second its counter; both take a document.
-    let edits = [vec![FieldEdit::Set(fields)], take(), take(), price(4), take(), unset, vec![FieldEdit::Delete]];
-    let edits: Vec<_> = edits.into_iter().enumerate().map(|(turn, edits)| (turn as u8 % 2, edits)).collect();
-    assert_eq!(compare(&edits, &Shape::default()), 5);
+    let tags = ["home", "sale"].map(text).into();
+    let tags = vec![FieldEdit::Set([("tags".to_owned(), Value::List(tags))].into())];
+    // The first makes the record, the second its counter, the third its list.
+    let made = [vec![FieldEdit::Set(fields)], take(), tags];
+    let edits = made.into_iter().chain([take(), price(4), take(), unset, vec![FieldEdit::Delete]]);
+    let edits: Vec<_> = edits.enumerate().map(|(turn, edits)| (turn as u8 % 2, edits)).collect();
+    assert_eq!(compare(&edits, &Shape::default()), edits.len());
 }

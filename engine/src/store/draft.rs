@@ -76,12 +76,12 @@ impl Draft {
         edits: &[FieldEdit],
         shape: &Shape,
     ) -> Result<Result<(Contents, Vec<Change>), EditError>, StoreError> {
-        if let (Some(_), Some(registers)) = (&self.before, self.registers(shape)) {
+        if let Some(registers) = self.registers(shape) {
             let lineage = &self.row.lineage;
             let last_seq = lineage.last_seq(actor);
             let before = lineage.hash_of(actor, last_seq);
             let place = Place::new(actor, last_seq + 1, lineage.next_op(), lineage.heads(), before);
-            let edited = registers.edit(&place, time_s, message, edits, shape).transpose();
+            let edited = registers.edit(&self.id, &place, (time_s, message), edits, shape).transpose();
             if let Some(edited) = edited {
                 return Ok(edited.map(|(registers, changes)| (Contents::Registers(registers), changes)));
             }

@@ -27,6 +27,8 @@ pub(super) trait RootMapMut: RootMap {
     fn erase(&mut self, key: &str) -> Result<(), EditError>;
     /// Adds to the counter under a key.
     fn add(&mut self, key: &str, by: i64) -> Result<(), EditError>;
+    /// Puts the first items into the list under a key, where it is known to be as it was made.
+    fn first_items(&mut self, key: &str, items: &[ScalarValue]) -> bool;
     /// Does what needs lists, texts or history.
     fn whole<T>(&mut self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T, EditError>) -> Result<T, EditError>;
 }
@@ -69,6 +71,10 @@ impl RootMapMut for Transaction<'_> {
 
     fn add(&mut self, key: &str, by: i64) -> Result<(), EditError> {
         Ok(self.increment(ROOT, key, by)?)
+    }
+
+    fn first_items(&mut self, _: &str, _: &[ScalarValue]) -> bool {
+        false
     }
 
     fn whole<T>(&mut self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T, EditError>) -> Result<T, EditError> {

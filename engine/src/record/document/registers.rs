@@ -4,29 +4,24 @@
 //!
 //! The change that comes of it is, to the byte, the one that Automerge makes of the same edit.
 
+mod edit;
 mod follow;
 mod stored;
 
+pub use edit::Place;
 pub use follow::Following;
 pub use stored::StoredRegisters;
 
-use super::guard::guarded;
-use super::map::{RootMap, RootMapMut};
+use super::map::RootMap;
 use super::read::{Room, Scalar, Slot, Slots};
 use super::resolve::{self, Kept};
-use super::write::{self, plant};
 use super::{Document, read};
-use crate::change::{Change, DEPS_MAX};
-use crate::id::{ActorId, ChangeHash};
-use crate::record::field::{EditError, FieldEdit};
+use crate::id::ActorId;
 use crate::record::layout;
 use crate::record::shape::{Print, Shape};
 use crate::record::view::{Value, View};
-use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
-use automerge::transaction::Transaction;
-use automerge::{Change as MadeChange, ExpandedChange, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
+use automerge::{ObjId, ObjType, ROOT, ReadDoc, ValueRef};
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 
 /// A key's only value, and the op that wrote it.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,27 +51,6 @@ impl Register {
 pub struct Registers {
     pub(super) by_key: BTreeMap<String, Register>,
     kept: Option<(Print, Kept)>,
-}
-
-/// Where a record's next change belongs.
-#[derive(Debug, Clone)]
-pub struct Place {
-    actor: ActorId,
-    seq: u64,
-    start_op: u64,
-    deps: Vec<ChangeHash>,
-}
-
-impl Place {
-    /// Of the change number `seq` that `actor` makes of this record, behind all `heads` and the actor's change before, if
-    /// there is one; `start_op` is one more than the counter of any op before.
-    pub fn new(actor: &ActorId, seq: u64, start_op: u64, heads: Vec<ChangeHash>, before: Option<ChangeHash>) -> Self {
-        // As Automerge does, also where the actor's last change is no head.
-        let mut deps: Vec<_> = heads.into_iter().chain(before).collect();
-        deps.sort_unstable();
-        deps.dedup();
-        Self { actor: actor.clone(), seq, start_op, deps }
-    }
 }
 
 impl Document {
@@ -114,36 +88,6 @@ impl Registers {
         read::view(self, self.kept(shape).unwrap_or_default(), shape)
     }
 
-    /// The registers after `edits`, which must fit `shape`, and the changes they made; `None` where that takes the
-    /// document.
-    pub fn edit(
-        &self,
-        place: &Place,
-        time_s: i64,
-        message: &str,
-        edits: &[FieldEdit],
-        shape: &Shape,
-    ) -> Result<Option<(Self, Vec<Change>)>, EditError> {
-        let edits = &*shape.fit(edits)?;
-        let Some(kept) = self.kept(shape).filter(|_| edits.iter().all(is_plain) && place.deps.len() <= DEPS_MAX) else {
-            return Ok(None);
-        };
-        if !plant::missing(self, false, edits, shape, &kept)?.is_empty() {
-            return Ok(None);
-        }
-        let mut writing = Writing { registers: self.clone(), place, ops: Vec::new() };
-        let had = write::present(self, &kept, shape);
-        write::run(&mut writing, &write::Deeds::new(), edits, shape, &kept, Some(&had))?;
-        let Writing { mut registers, ops, .. } = writing;
-        if !registers.are_flat() {
-            return Ok(None);
-        }
-        let kept = resolve::kept_since(&kept, &registers, shape);
-        registers.kept = Some((shape.print(), kept));
-        let changes = if ops.is_empty() { Vec::new() } else { vec![change(place, time_s, message, ops)?] };
-        Ok(Some((registers, changes)))
-    }
-
     /// Whether no field lies below another that has a value of its own.
     fn are_flat(&self) -> bool {
         let has_value = |path: &str| layout::is_field(path) && self.by_key.contains_key(path);
@@ -157,110 +101,6 @@ impl Registers {
             Some((print, kept)) if *print == shape.print() => Some(kept.clone()),
             _ => None,
         }
-    }
-}
-
-/// Whether an edit touches nothing but plain fields and counters.
-fn is_plain(edit: &FieldEdit) -> bool {
-    fn plain(value: &Value) -> bool {
-        match value {
-            Value::List(_) | Value::Text(_) => false,
-            Value::Map(fields) => fields.values().all(plain),
-            _ => true,
-        }
-    }
-    match edit {
-        FieldEdit::Set(fields) | FieldEdit::Import(fields) => fields.values().all(plain),
-        FieldEdit::Increment { .. } | FieldEdit::Unset { .. } | FieldEdit::Delete | FieldEdit::Restore => true,
-        FieldEdit::Number { .. } | FieldEdit::Choose { .. } | FieldEdit::Undo { .. } => false,
-    }
-}
-
-fn change(place: &Place, time: i64, message: &str, operations: Vec<Op>) -> Result<Change, EditError> {
-    let broken = |cause: String| EditError::Document { cause };
-    let start_op = NonZeroU64::new(place.start_op).ok_or_else(|| broken("ops begin at 1".to_owned()))?;
-    let expanded = ExpandedChange {
-        operations,
-        actor_id: place.actor.as_bytes().into(),
-        hash: None,
-        seq: place.seq,
-        start_op,
-        time,
-        message: (!message.is_empty()).then(|| message.to_owned()),
-        deps: place.deps.iter().map(|dep| automerge::ChangeHash(dep.0)).collect(),
-        extra_bytes: Vec::new(),
-        author: None,
-    };
-    let made = guarded(|| Ok(MadeChange::from(expanded))).map_err(broken)?;
-    Change::parse(made.raw_bytes()).map_err(EditError::TooLarge)
-}
-
-/// Registers with the ops that were written since.
-struct Writing<'p> {
-    registers: Registers,
-    place: &'p Place,
-    ops: Vec<Op>,
-}
-
-impl Writing<'_> {
-    fn op(&mut self, key: &str, action: OpType) -> u64 {
-        let over = self.registers.by_key.get(key);
-        let pred = over.map(|over| OpId(over.counter, over.actor.as_bytes().into())).into_iter().collect();
-        self.ops.push(Op { action, obj: ObjectId::Root, key: Key::Map(key.into()), pred, insert: false });
-        self.place.start_op + self.ops.len() as u64 - 1
-    }
-}
-
-impl RootMapMut for Writing<'_> {
-    fn write(&mut self, key: &str, value: impl Into<ScalarValue>) -> Result<(), EditError> {
-        let value = value.into();
-        let held = Held::Scalar(read::scalar(&value.clone().into()));
-        if self.registers.by_key.get(key).is_none_or(|register| register.held != held) {
-            let counter = self.op(key, OpType::Put(value));
-            let register = Register { counter, actor: self.place.actor.clone(), held };
-            self.registers.by_key.insert(key.to_owned(), register);
-        }
-        Ok(())
-    }
-
-    fn erase(&mut self, key: &str) -> Result<(), EditError> {
-        if self.registers.by_key.contains_key(key) {
-            self.op(key, OpType::Delete);
-            self.registers.by_key.remove(key);
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, key: &str, by: i64) -> Result<(), EditError> {
-        let held = self.registers.by_key.get_mut(key).map(|register| &mut register.held);
-        let Some(Held::Scalar(Scalar::Increments(sum))) = held else {
-            return Err(EditError::Document { cause: format!("{key} is no counter") });
-        };
-        *sum = sum.checked_add(by).ok_or_else(|| EditError::Overflow { field: key.to_owned() })?;
-        self.op(key, OpType::Increment(by));
-        Ok(())
-    }
-
-    fn whole<T>(&mut self, _: impl FnOnce(&mut Transaction<'_>) -> Result<T, EditError>) -> Result<T, EditError> {
-        Err(EditError::Document { cause: "a list, a text or the history was needed".to_owned() })
-    }
-}
-
-impl RootMap for Writing<'_> {
-    fn slots(&self) -> Slots {
-        self.registers.slots()
-    }
-
-    fn scalars(&self, key: &str) -> Vec<Scalar> {
-        self.registers.scalars(key)
-    }
-
-    fn items(&self, list: &ObjId, depth: usize, room: &Room) -> Vec<Value> {
-        self.registers.items(list, depth, room)
-    }
-
-    fn prose(&self, text: &ObjId) -> Option<String> {
-        self.registers.prose(text)
     }
 }
 

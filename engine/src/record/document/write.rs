@@ -48,7 +48,7 @@ pub(super) fn edit(
     document.doc.set_actor(actor.as_bytes().into());
     let mut tx = document.doc.transaction();
     run(&mut tx, &deeds, edits, shape, &kept, (!fresh).then_some(&had))?;
-    if fresh && matches!(edits, [FieldEdit::Set(_)]) {
+    if fresh && matches!(edits, [FieldEdit::Set(_)]) && tx.pending_ops() == 0 {
         begin(&mut tx)?;
     }
     let kept = resolve::kept_since(&kept, &tx, shape);
@@ -92,9 +92,13 @@ pub(super) fn import(
     scratch.doc.set_actor([0; DERIVED_ACTOR_BYTES].as_slice().into());
     let mut tx = scratch.doc.transaction();
     run(&mut tx, &Deeds::new(), &edits, shape, &kept, None)?;
-    begin(&mut tx)?;
+    if tx.pending_ops() == 0 {
+        begin(&mut tx)?;
+    }
+    let kept = resolve::kept_since(&kept, &tx, shape);
     tx.commit_with(CommitOptions::default().with_time(0));
     changes.push(plant::derive(&mut document, plant::last_change(&scratch.doc)?)?);
+    document.kept = Some((shape.print(), kept));
     Ok((document, changes))
 }
 
@@ -147,12 +151,9 @@ fn check_required(
 }
 
 /// A record without fields exists by the undoing of a deletion that never was.
-fn begin(tx: &mut Transaction<'_>) -> Result<(), EditError> {
-    if tx.pending_ops() == 0 {
-        tx.write(DELETED, true)?;
-        tx.erase(DELETED)?;
-    }
-    Ok(())
+pub(super) fn begin(map: &mut impl RootMapMut) -> Result<(), EditError> {
+    map.write(DELETED, true)?;
+    map.erase(DELETED)
 }
 
 /// The path of a field given by name or as a JSON Pointer.

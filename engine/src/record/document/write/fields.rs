@@ -6,7 +6,7 @@ use crate::record::document::map::{RootMap, RootMapMut};
 use crate::record::document::read::{self, Scalar, Seen, Slot};
 use crate::record::field::{EditError, kind};
 use crate::record::layout::{self, Kind, Root};
-use crate::record::view::{Fields, Value};
+use crate::record::view::{DEPTH_MAX, Fields, Value};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ReadDoc, ScalarValue};
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ pub(super) fn set(map: &mut impl RootMapMut, seen: &Seen<'_>, path: &str, value:
             add(map, path, path, from, *to)
         }
         (Value::List(items), _) if read::is_set(seen, path) => map.whole(|tx| set::set(tx, seen, path, items)),
-        (Value::List(items), _) => map.whole(|tx| list::set(tx, slots, path, items)),
+        (Value::List(items), _) => set_list(map, slots, path, items),
         (Value::Text(text), _) => map.whole(|tx| set_text(tx, slots, path, text)),
         (Value::Map(_), _) => mark(map, slots, path, Kind::EmptyMap),
         (wanted, _) => {
@@ -77,6 +77,16 @@ pub(super) fn set(map: &mut impl RootMapMut, seen: &Seen<'_>, path: &str, value:
                 _ => map.write(path, scalar(&value)),
             }
         }
+    }
+}
+
+fn set_list(map: &mut impl RootMapMut, slots: &read::Slots, path: &str, items: &[Value]) -> Result<(), EditError> {
+    mark(map, slots, path, Kind::List)?;
+    let shallow = layout::depth(path) < DEPTH_MAX;
+    let plain = |item: &Value| (shallow && !matches!(item, Value::List(_) | Value::Map(_))).then(|| scalar(item));
+    match items.iter().map(plain).collect::<Option<Vec<_>>>() {
+        Some(items) if map.first_items(&Root::List.key(path), &items) => Ok(()),
+        _ => map.whole(|tx| list::fill(tx, slots, path, items)),
     }
 }
 

@@ -1,20 +1,14 @@
 //! Writing lists and what is in them. Must not know counters or merging texts: in a list both are plain values.
 
-use super::{mark, object, scalar};
+use super::{object, scalar};
 use crate::record::document::read::{self, Slots};
 use crate::record::field::EditError;
-use crate::record::layout::{self, Kind, Root};
+use crate::record::layout::{self, Root};
 use crate::record::view::{DEPTH_MAX, Fields, Value};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ObjId, ObjType};
 
-/// Changes a list as little as possible: what is alike at both ends stays.
-pub(super) fn set(tx: &mut Transaction<'_>, slots: &Slots, path: &str, items: &[Value]) -> Result<(), EditError> {
-    mark(tx, slots, path, Kind::List)?;
-    fill(tx, slots, path, items)
-}
-
-/// As [`set`], whether the field is a list now or not.
+/// Changes a list as little as possible, whether the field is one now or not: what is alike at both ends stays.
 pub(super) fn fill(tx: &mut Transaction<'_>, slots: &Slots, path: &str, items: &[Value]) -> Result<(), EditError> {
     let seen = match read::object(slots, Root::List, path) {
         Some(list) => read::list(tx, list, path),

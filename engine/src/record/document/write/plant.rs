@@ -13,6 +13,7 @@ use crate::record::layout::{self, Root};
 use crate::record::rule::Rule;
 use crate::record::shape::Shape;
 use crate::record::view::{DEPTH_MAX, Fields, Value};
+use automerge::legacy::{Key, ObjectId, Op, OpType, SortedVec};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue};
 use std::cell::OnceCell;
@@ -50,6 +51,17 @@ pub(super) fn plant(
         changes.extend([Some(planted), begun].into_iter().flatten());
     }
     Ok(changes)
+}
+
+/// The op by which [`plant`] makes a counter or a list.
+pub(in crate::record::document) fn op(root: Root, path: &str) -> Op {
+    let action = match root {
+        Root::Counter => OpType::Put(ScalarValue::counter(0)),
+        Root::List => OpType::Make(ObjType::List),
+        Root::Text => OpType::Make(ObjType::Text),
+    };
+    let key = Key::Map(root.key(path).as_str().into());
+    Op { action, obj: ObjectId::Root, key, pred: SortedVec::new(), insert: false }
 }
 
 /// The counters, lists and texts that `edits` need and the record lacks.
