@@ -62,6 +62,18 @@ fn what_a_killed_copy_left_neither_shows_nor_stands_in_the_way() {
 }
 
 #[test]
+fn what_a_copy_to_sled_left_when_it_was_killed_is_gone_after_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = filled(dir.path(), StoreKind::Redb);
+    let left = ["sled", "journal", "mark", "making"].map(|name| dir.path().join(name));
+    fs::create_dir(&left[0]).unwrap();
+    left[1..].iter().for_each(|file| fs::write(file, "half").unwrap());
+    assert_eq!(migrate(dir.path(), StoreKind::Redb), Ok(None), "it is one already");
+    left.iter().for_each(|path| assert!(!path.exists(), "{} is left", path.display()));
+    assert_eq!(all(&*disk::open(dir.path(), None, CACHE_BYTES).unwrap().disk), rows);
+}
+
+#[test]
 fn a_copy_that_differs_or_cannot_be_read_leaves_the_store_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let rows = filled(dir.path(), StoreKind::Sled);
