@@ -23,6 +23,12 @@ fn set_back(store: &Path, flushes: u8, value: impl Fn(u8) -> Vec<u8>) {
     fs::remove_file(store.join("mark")).unwrap();
 }
 
+fn spoil(store: &Path, spoil: impl FnOnce(&mut [u8])) {
+    let mut journal = fs::read(store.join("journal")).unwrap();
+    spoil(&mut journal);
+    fs::write(store.join("journal"), journal).unwrap();
+}
+
 #[test]
 fn what_was_flushed_is_there_though_sled_never_wrote_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,10 +47,8 @@ fn a_torn_last_commit_is_left_out_and_what_stands_before_it_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("store");
         set_back(&store, 3, |number| long(1_500, number));
-        let mut journal = fs::read(store.join("journal")).unwrap();
         let sector = 2 * 4 * 512 + torn * 512;
-        journal[sector..sector + 512].fill(0);
-        fs::write(store.join("journal"), journal).unwrap();
+        spoil(&store, |journal| journal[sector..sector + 512].fill(0));
         let disk = open(&store).unwrap();
         assert_eq!(all(&disk).len(), 3, "the row from before, and two of three");
         put(&disk, b"next", b"1");
@@ -60,9 +64,7 @@ fn a_commit_spoiled_before_a_later_one_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("store");
         set_back(&store, 3, |number| long(1_500, number));
-        let mut journal = fs::read(store.join("journal")).unwrap();
-        journal[sector * 512 + 7] ^= 1;
-        fs::write(store.join("journal"), journal).unwrap();
+        spoil(&store, |journal| journal[sector * 512 + 7] ^= 1);
         assert!(is_damaged(&open(&store).map(drop), "the newest writes are gone"), "sector {sector}");
     }
 }

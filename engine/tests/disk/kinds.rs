@@ -1,9 +1,38 @@
-//! What a store's folder promises whichever kind of store is in it: its format, its identity, its mark.
+//! What a store's folder promises whichever kind of store is in it: its lock, its format, its identity, its mark,
+//! and what is in it after a kill.
 
-use super::{all, copy, files, put};
-use comptoir_engine::disk::{self, CACHE_BYTES, DiskError, StoreKind};
+use super::{END, all, commit, copy, files, long, put};
+use comptoir_engine::disk::{self, CACHE_BYTES, DiskError, StoreKind, txn};
 use std::fs;
 use std::path::Path;
+
+#[test]
+fn a_reopened_store_holds_what_was_flushed() {
+    for kind in StoreKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("new/folders");
+        for turn in 0..20u8 {
+            let disk = disk::open(&store, Some(kind), CACHE_BYTES).unwrap().disk;
+            assert_eq!(txn::scan(&*disk, b"", END, 100).unwrap().len(), usize::from(turn), "{kind}");
+            commit(&*disk, &[turn], &long(5_000, turn));
+            disk.flush().unwrap();
+        }
+        let disk = disk::open(&store, Some(kind), CACHE_BYTES).unwrap().disk;
+        assert_eq!(txn::read(&*disk, &[7]), Ok(Some(long(5_000, 7))), "{kind}");
+    }
+}
+
+#[test]
+fn a_store_that_is_open_cannot_be_opened_again() {
+    for kind in StoreKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || disk::open(dir.path(), Some(kind), CACHE_BYTES);
+        let opened = open().unwrap();
+        assert_eq!(open().err(), Some(DiskError::InUse { path: dir.path().to_owned() }), "{kind}");
+        drop(opened);
+        open().unwrap();
+    }
+}
 
 #[test]
 fn a_folder_says_itself_what_kind_of_store_it_holds() {
@@ -41,6 +70,25 @@ fn a_store_of_a_newer_release_or_without_a_version_is_left_exactly_as_it_was() {
                 assert!(files(dir.path()) == before, "{text:?}: not a byte is written");
             }
         }
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_a_store_that_opens_with_what_was_flushed() {
+    for kind in StoreKind::ALL {
+        let open = |dir: &Path| disk::open(dir, Some(kind), CACHE_BYTES).unwrap().disk;
+        let dir = tempfile::tempdir().unwrap();
+        let (live, found) = (dir.path().join("live"), dir.path().join("found"));
+        let disk = open(&live);
+        for number in 0..70u8 {
+            put(&*disk, &[0, number], b"flushed");
+            disk.flush().unwrap();
+        }
+        (0..70u8).for_each(|number| put(&*disk, &[1, number], b"not flushed"));
+        copy(&live, &found);
+        let rows = all(&*open(&found));
+        assert!(rows.len() >= 70);
+        assert!(rows[..70].iter().all(|(_, value)| value == b"flushed"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What sled's folder promises besides: locks, formats, kills, spoiled and replaced files. For its journal see `journal.rs`.
+//! What sled's folder promises besides: other formats, kills, spoiled and replaced files. For its journal see `journal.rs`.
 
 use super::{END, all, commit, copy, is_damaged, long, put, replace};
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
@@ -13,28 +13,6 @@ pub(super) fn open(dir: &Path) -> Result<SledDisk, DiskError> {
 
 pub(super) fn open_error(dir: &Path) -> DiskError {
     open(dir).err().expect("must not open")
-}
-
-#[test]
-fn a_reopened_store_holds_what_was_flushed() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().join("new/folders");
-    for turn in 0..20u8 {
-        let disk = open(&store).unwrap();
-        assert_eq!(txn::scan(&disk, b"", END, 100).unwrap().len(), usize::from(turn));
-        commit(&disk, &[turn], &long(5_000, turn));
-        disk.flush().unwrap();
-    }
-    assert_eq!(txn::read(&open(&store).unwrap(), &[7]), Ok(Some(long(5_000, 7))));
-}
-
-#[test]
-fn a_store_that_is_open_cannot_be_opened_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let disk = open(dir.path()).unwrap();
-    assert_eq!(open_error(dir.path()), DiskError::InUse { path: dir.path().to_owned() });
-    drop(disk);
-    open(dir.path()).unwrap();
 }
 
 #[test]
@@ -87,22 +65,6 @@ fn a_half_written_snapshot_does_not_keep_the_store_shut() {
     fs::write(&half, "half").unwrap();
     assert_eq!(open(dir.path()).unwrap().get(b"a"), Ok(Some(b"1".to_vec())));
     assert!(!half.exists());
-}
-
-#[test]
-fn a_killed_process_leaves_a_store_that_opens_with_what_was_flushed() {
-    let dir = tempfile::tempdir().unwrap();
-    let (live, found) = (dir.path().join("live"), dir.path().join("found"));
-    let disk = open(&live).unwrap();
-    for number in 0..70u8 {
-        put(&disk, &[0, number], b"flushed");
-        disk.flush().unwrap();
-    }
-    (0..70u8).for_each(|number| put(&disk, &[1, number], b"not flushed"));
-    copy(&live, &found);
-    let rows = all(&open(&found).unwrap());
-    assert!(rows.len() >= 70);
-    assert!(rows[..70].iter().all(|(_, value)| value == b"flushed"));
 }
 
 #[test]
