@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::Message;
 
 const WORKSPACE: &str = "corner-bar";
@@ -51,6 +52,15 @@ fn unpack(archive: &Path, folder: &Path) {
         Command::new("tar").arg("-C").arg(folder).args(["-xf", "-"]).stdin(Stdio::piped()).spawn().expect("tar");
     std::io::Write::write_all(tar.stdin.as_mut().expect("a pipe"), &bytes).expect("written");
     assert!(tar.wait().expect("an end").success());
+}
+
+/// A folder with a relay's and a device's in it, as this version wrote them, with stores of this kind.
+fn unpacked(version: &Path, kind: &str) -> (TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, till) = (folder.path().join("relay"), folder.path().join("till"));
+    unpack(&version.join(format!("relay-{kind}.tar.zst")), &data);
+    unpack(&version.join(format!("device-{kind}.tar.zst")), &till);
+    (folder, data, till)
 }
 
 /// The lines of a command that prints JSON lines.
@@ -156,10 +166,7 @@ fn stores_of_every_released_format_open_hold_what_was_written_and_go_on() {
         let token = expected["token"].take();
         expected.as_object_mut().expect("an object").remove("token");
         for kind in StoreKind::ALL.map(StoreKind::name) {
-            let folder = tempfile::tempdir().expect("a folder");
-            let (data, till) = (folder.path().join("relay"), folder.path().join("till"));
-            unpack(&version.join(format!("relay-{kind}.tar.zst")), &data);
-            unpack(&version.join(format!("device-{kind}.tar.zst")), &till);
+            let (folder, data, till) = unpacked(&version, kind);
             assert!(till.join(kind).exists() && data.join("log").join(kind).exists());
             let till = Device::at(&till);
             assert_eq!(told(&till), expected, "{} on {kind}", version.display());
@@ -228,10 +235,7 @@ fn refusals(till: &Device, data: &Path) -> Vec<String> {
 fn a_folder_of_a_newer_format_is_refused_and_not_a_byte_of_it_is_written() {
     let version = versions().pop().expect("a format");
     for kind in StoreKind::ALL.map(StoreKind::name) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (data, till) = (folder.path().join("relay"), folder.path().join("till"));
-        unpack(&version.join(format!("relay-{kind}.tar.zst")), &data);
-        unpack(&version.join(format!("device-{kind}.tar.zst")), &till);
+        let (folder, data, till) = unpacked(&version, kind);
         for store in [&till, &data.join("log")] {
             fs::write(store.join("format"), format!("2 {kind} and more\n")).expect("written");
         }
@@ -252,10 +256,7 @@ fn rows(dir: &Path) -> Vec<Row> {
 fn rows_of_a_newer_format_are_refused_and_not_a_row_is_changed() {
     let version = versions().pop().expect("a format");
     for kind in StoreKind::ALL.map(StoreKind::name) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (data, till) = (folder.path().join("relay"), folder.path().join("till"));
-        unpack(&version.join(format!("relay-{kind}.tar.zst")), &data);
-        unpack(&version.join(format!("device-{kind}.tar.zst")), &till);
+        let (_folder, data, till) = unpacked(&version, kind);
         let stores = [(till.clone(), &b"midentity"[..]), (data.join("log"), b"i")];
         for (store, key) in &stores {
             let opened = disk::open(store, None, CACHE_BYTES).expect("it opens");

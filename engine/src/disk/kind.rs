@@ -33,7 +33,7 @@ impl StoreKind {
     /// The files and folders it has in a store's folder.
     pub(super) fn files(self) -> &'static [&'static str] {
         match self {
-            Self::Sled => &["sled", "journal", "mark"],
+            Self::Sled => &["sled", "journal", "mark", "making"],
             Self::Redb => &["redb", "redb.new", "redb.mark"],
         }
     }

@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+/// The reserved key of the row that is the newest commit, in every database.
+pub(super) const COMMIT_KEY: &[u8] = b"\xff\xffcommit";
 const COMMIT_VERSION: u8 = 1;
 const COMMIT_BYTES: usize = 17;
 /// Each slot has a page of its own, so that a torn write spoils one at most.

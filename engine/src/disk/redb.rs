@@ -21,7 +21,7 @@
 
 use super::failure::{Poison, io_error};
 use super::folder::{Folder, sync_folder};
-use super::mark::{Commit, Mark};
+use super::mark::{COMMIT_KEY, Commit, Mark};
 use super::room::Room;
 use super::{Batch, Disk, DiskError, Row, StoreKind};
 use redb::{
@@ -36,7 +36,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const OPENING: &str = "opening the store";
 const READING: &str = "reading";
 const FLUSHING: &str = "flushing";
-const COMMIT_KEY: &[u8] = b"\xff\xffcommit";
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 
 /// What is durable.

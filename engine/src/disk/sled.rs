@@ -43,13 +43,12 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::failure::{Poison, io_error};
 use super::folder::Folder;
-use super::mark::{Commit, Mark};
+use super::mark::{COMMIT_KEY, Commit, Mark};
 use super::room::Room;
 use super::{Batch, CACHE_BYTES, Disk, DiskError, Row, StoreKind};
 
 const READING: &str = "reading";
 const FLUSHING: &str = "flushing";
-const COMMIT_KEY: &[u8] = b"\xff\xffcommit";
 
 /// How a [`SledDisk`] is opened.
 #[derive(Debug, Clone)]

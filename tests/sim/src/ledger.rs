@@ -22,6 +22,18 @@ struct HeadAt {
     digest: Digest,
 }
 
+/// The log as it is at a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct LogAt<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) epoch: LogEpoch,
+    /// What is durable.
+    pub(crate) head: Head,
+}
+
+/// Whether the log could be read; `Ok(Err)`: its disk failed meanwhile.
+pub(crate) type Read = Result<Result<(), LogError>, Violation>;
+
 /// The log as the oracle knows it.
 pub(crate) struct Ledger {
     follower: Follower,
@@ -35,16 +47,10 @@ impl Ledger {
         Self { follower: Follower::new(), heads: Vec::new(), lenient: false }
     }
 
-    /// The log is open again: what it held before is there. `Ok(Err)`: its disk failed while it was read.
-    pub(crate) fn reopen(
-        &mut self,
-        reader: &Reader,
-        epoch: LogEpoch,
-        head: Head,
-        now_ms: u64,
-    ) -> Result<Result<(), LogError>, Violation> {
+    /// The log is open again: what it held before is there.
+    pub(crate) fn reopen(&mut self, log: LogAt<'_>, now_ms: u64) -> Read {
         let before = std::mem::replace(&mut self.follower, Follower::new());
-        if let Err(error) = self.follow(reader, epoch, head, now_ms)? {
+        if let Err(error) = self.follow(log, now_ms)? {
             self.follower = before;
             return Ok(Err(error));
         }
@@ -61,21 +67,15 @@ impl Ledger {
         self.follower = Follower::new();
     }
 
-    /// The log has grown. `Ok(Err)`: its disk failed while it was read.
-    pub(crate) fn follow(
-        &mut self,
-        reader: &Reader,
-        epoch: LogEpoch,
-        head: Head,
-        now_ms: u64,
-    ) -> Result<Result<(), LogError>, Violation> {
-        if let Err(error) = self.follower.follow(reader, epoch, head, self.lenient)? {
+    /// The log has grown.
+    pub(crate) fn follow(&mut self, log: LogAt<'_>, now_ms: u64) -> Read {
+        if let Err(error) = self.follower.follow(log, self.lenient)? {
             return Ok(Err(error));
         }
         if let Some(last) = self.heads.last_mut() {
             last.until_ms = now_ms;
         }
-        self.heads.push(HeadAt { until_ms: u64::MAX, digest: head.digest });
+        self.heads.push(HeadAt { until_ms: u64::MAX, digest: log.head.digest });
         Ok(Ok(()))
     }
 
@@ -110,13 +110,8 @@ impl Follower {
         Self { store, through: LogSeq(0), sheets: Sheets::new() }
     }
 
-    fn follow(
-        &mut self,
-        reader: &Reader,
-        epoch: LogEpoch,
-        head: Head,
-        lenient: bool,
-    ) -> Result<Result<(), LogError>, Violation> {
+    fn follow(&mut self, log: LogAt<'_>, lenient: bool) -> Read {
+        let LogAt { reader, epoch, head } = log;
         let log_broken = |what: String| Violation { kind: Kind::LogBroken, what };
         while self.through < head.tail {
             let entries = reader.entries(&grant(), self.through, head.tail, PAGE_BYTES);

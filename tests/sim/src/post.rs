@@ -1,6 +1,6 @@
 //! The simulated relay without sockets: the real writer over a simulated disk. Must not know devices or the network.
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LogAt};
 use crate::oracle::Violation;
 use crate::plan::stream;
 use crate::till::workspace;
@@ -108,8 +108,8 @@ impl Post {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error)),
         };
-        let (reader, epoch, head) = (writer.reader(), room.epoch(), room.durable());
-        let read = self.ledger.reopen(&reader, epoch, head, now_ms)?;
+        let log = LogAt { reader: &writer.reader(), epoch: room.epoch(), head: room.durable() };
+        let read = self.ledger.reopen(log, now_ms)?;
         if read.is_ok() {
             (self.writer, self.room) = (Some(writer), Some(room));
         }
@@ -139,6 +139,6 @@ impl Post {
             return Ok(Err(error));
         }
         let (Some(reader), Some(room)) = (self.reader(), &self.room) else { return Ok(Ok(())) };
-        self.ledger.follow(&reader, room.epoch(), room.durable(), now_ms)
+        self.ledger.follow(LogAt { reader: &reader, epoch: room.epoch(), head: room.durable() }, now_ms)
     }
 }

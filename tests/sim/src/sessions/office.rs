@@ -5,6 +5,7 @@ use super::machine::conn_from;
 use super::pace::paced;
 use super::town::{PORT, Shared, held};
 use super::wire::RelayEnd;
+use crate::ledger::LogAt;
 use crate::plan::stream;
 use crate::post::grant;
 use comptoir_engine::Timestamp;
@@ -73,15 +74,15 @@ fn witness(town: &Shared, disk: &SimDisk, identity: &str, reopened: bool) {
     let listener: Weak<Room> = Arc::downgrade(&room);
     let mut writer = Writer::open(opened, Box::new(|| Ok(LogEpoch([0; 16])))).expect("a disk that does not fail");
     writer.attach(&grant(), listener, Timestamp { unix_ms: 0 }).expect("a disk that does not fail");
-    let (reader, epoch, head) = (writer.reader(), room.epoch(), room.durable());
+    let log = LogAt { reader: &writer.reader(), epoch: room.epoch(), head: room.durable() };
     let mut town = held(town);
     let now_ms = town.now_ms();
     let read = match reopened {
-        true => town.office.ledger.reopen(&reader, epoch, head, now_ms),
-        false => town.office.ledger.follow(&reader, epoch, head, now_ms),
+        true => town.office.ledger.reopen(log, now_ms),
+        false => town.office.ledger.follow(log, now_ms),
     };
     town.check(read);
-    town.note(9, 0, &head.digest.0, || format!("relay is durable through entry {}", head.tail.0));
+    town.note(9, 0, &log.head.digest.0, || format!("relay is durable through entry {}", log.head.tail.0));
 }
 
 /// Opens the relay's disk, at the start and after each failure.
