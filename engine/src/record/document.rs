@@ -2,6 +2,7 @@
 
 mod conflict;
 mod contents;
+mod founded;
 mod guard;
 mod history;
 mod map;
@@ -25,6 +26,7 @@ use crate::change::{Change, ChangeFault};
 use crate::id::{ActorId, ChangeHash, DocumentId};
 use automerge::VerificationMode::DontCheck;
 use automerge::{Automerge, LoadOptions, ReadDoc};
+use founded::Foundations;
 use guard::guarded;
 
 /// A document that is not what it should be. Foreign changes meet it only on a copy.
@@ -94,6 +96,10 @@ impl Document {
         let copy = self.doc.clone();
         let tried = guarded(move || {
             let mut copy = copy;
+            let mut foundations = Foundations::of(&copy);
+            if !changes.iter().all(|change| foundations.carry(change)) {
+                return Err("an op refers to one that its change does not follow".to_owned());
+            }
             copy.apply_changes(changes).map_err(|cause| cause.to_string())?;
             let saved = copy.save();
             let loaded = Automerge::load(&saved).map_err(|cause| cause.to_string())?;

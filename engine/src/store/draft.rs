@@ -102,7 +102,7 @@ impl Draft {
     pub(super) fn follow(&mut self, change: &Change, shape: &Shape) {
         let before = self.following.take();
         let following = before.or_else(|| Following::new(self.registers(shape)?, shape));
-        let following = following.and_then(|following| following.follow(change, shape));
+        let following = following.and_then(|following| following.follow(&self.row.lineage.heads(), change, shape));
         self.extend(change);
         // What was read is not what there is any more.
         (self.shown, self.registers) = (None, None);

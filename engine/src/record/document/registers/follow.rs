@@ -6,6 +6,7 @@
 
 use super::{Held, Register, Registers};
 use crate::change::Change;
+use crate::id::ChangeHash;
 use crate::record::document::foreign;
 use crate::record::document::guard::guarded;
 use crate::record::document::read::{self, Scalar};
@@ -39,10 +40,15 @@ impl Following {
         Registers { kept: Some((shape.print(), self.kept)), ..self.registers }
     }
 
-    /// Takes over an admitted change; `None` where that takes the document.
-    pub fn follow(mut self, change: &Change, shape: &Shape) -> Option<Self> {
+    /// Takes over an admitted change of a record that had these heads; `None` where that takes the document.
+    pub fn follow(mut self, heads: &[ChangeHash], change: &Change, shape: &Shape) -> Option<Self> {
+        let follows_all = heads.iter().all(|head| change.parts().deps.contains(head));
         let mut filling = None;
         for (counter, op) in (change.parts().start_op..).zip(ops(change)?) {
+            // Whether it follows what it refers to is in the history.
+            if !follows_all && (op.obj != ObjectId::Root || op.pred.iter().next().is_some()) {
+                return None;
+            }
             match &op.obj {
                 ObjectId::Root => self.write(change, counter, &op, shape)?,
                 ObjectId::Id(list) => {
