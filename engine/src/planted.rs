@@ -24,7 +24,7 @@ pub enum Bug {
     OutboxDropped,
     /// A copied log keeps its epochs.
     EpochKept,
-    /// Up to date without a look at the digest.
+    /// Up to date by where the relay's log was before a push, without a look at the digest.
     DigestUnchecked,
     /// Up to date with edits in the outbox.
     OutboxIgnored,
