@@ -105,9 +105,7 @@ impl Registers {
         }
         Ok(Some((registers, changes)))
     }
-}
 
-impl Registers {
     /// Gives what one actor wrote to another.
     fn reassign(&mut self, from: &ActorId, to: &ActorId) {
         let written = self.by_key.values_mut().filter(|register| register.actor == *from);
