@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, Write as _};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
+
+/// Commands that may wait.
+const COMMANDS_MAX: usize = 16;
 
 /// A command.
 pub(crate) struct Ask(Value);
@@ -38,13 +41,13 @@ impl Ask {
 }
 
 /// The commands as they come; the process ends with its standard input.
-pub(crate) fn commands() -> UnboundedReceiver<Ask> {
-    let (sender, receiver) = unbounded_channel();
+pub(crate) fn commands() -> Receiver<Ask> {
+    let (sender, receiver) = channel(COMMANDS_MAX);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let line = line.expect("a line");
             if !line.trim().is_empty() {
-                let _ = sender.send(Ask(serde_json::from_str(&line).expect("JSON")));
+                let _ = sender.blocking_send(Ask(serde_json::from_str(&line).expect("JSON")));
             }
         }
         std::process::exit(0);
