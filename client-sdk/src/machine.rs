@@ -38,6 +38,21 @@ pub trait Machine: Send + 'static {
     fn connect(&self, host: String, port: u16) -> Connecting;
 }
 
+/// What the system's clock says.
+pub fn system_time() -> Timestamp {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp { unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+}
+
+/// Begins to connect by the system's TCP.
+pub fn tcp(host: String, port: u16) -> Connecting {
+    Box::pin(async move {
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream) as Box<dyn Stream>)
+    })
+}
+
 /// This computer, with the store in a folder.
 pub(crate) struct Computer {
     pub(crate) dir: PathBuf,
@@ -55,8 +70,7 @@ impl Machine for Computer {
     }
 
     fn wall(&self) -> Timestamp {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp { unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+        system_time()
     }
 
     fn rng(&mut self) -> StdRng {
@@ -64,10 +78,6 @@ impl Machine for Computer {
     }
 
     fn connect(&self, host: String, port: u16) -> Connecting {
-        Box::pin(async move {
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
-        })
+        tcp(host, port)
     }
 }

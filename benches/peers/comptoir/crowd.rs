@@ -4,7 +4,7 @@
 use crate::control::{Ask, emit, now_ms};
 use crate::device::{products, settings};
 use crate::product;
-use comptoir::machine::{Connecting, Machine, Stream};
+use comptoir::machine::{self, Connecting, Machine};
 use comptoir::{Comptoir, Error, Mode, Notice, State, Timestamp, Value};
 use comptoir_engine::disk::Opened;
 use comptoir_engine::disk::sim::SimDisk;
@@ -14,8 +14,6 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::net::TcpStream;
 
 /// A device without a disk.
 struct Thin {
@@ -30,8 +28,7 @@ impl Machine for Thin {
     }
 
     fn wall(&self) -> Timestamp {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        Timestamp { unix_ms: unix.as_millis() as i64 }
+        machine::system_time()
     }
 
     fn rng(&mut self) -> StdRng {
@@ -39,11 +36,7 @@ impl Machine for Thin {
     }
 
     fn connect(&self, host: String, port: u16) -> Connecting {
-        Box::pin(async move {
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
-        })
+        machine::tcp(host, port)
     }
 }
 
