@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// So many bytes of rows are kept back from sled.
-pub(super) const OVERLAY_BYTES_MAX: usize = 1 << 20;
+pub(super) const OVERLAY_BYTES_MAX: usize = 2 << 20;
 
 /// Newer rows than sled's, and removals of sled's.
 #[derive(Default)]
@@ -29,10 +29,13 @@ impl Overlay {
         self.bytes > OVERLAY_BYTES_MAX
     }
 
-    /// All rows, for sled.
-    pub(super) fn take(&mut self) -> Batch {
-        self.bytes = 0;
-        Batch { rows: std::mem::take(&mut self.rows) }
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All rows, with `None` for one that was removed.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&Vec<u8>, Option<&Vec<u8>>)> {
+        self.rows.iter().map(|(key, value)| (key, value.as_ref()))
     }
 
     /// The row under `key`, or `Some(None)` when it was removed; `None` when only sled knows.
