@@ -87,7 +87,8 @@ fn print_profile(edits: &[[Duration; 4]]) {
         let mut times: Vec<_> = edits.iter().map(|edit| edit[column]).collect();
         times.sort_unstable();
         let [low, median, high] = [1, 5, 9].map(|tenth| times[times.len() * tenth / 10]);
-        println!("{name:14} {low:>10.1?} {median:>10.1?} {high:>10.1?}");
+        let mean = times.iter().sum::<Duration>() / times.len() as u32;
+        println!("{name:14} {low:>10.1?} {median:>10.1?} {high:>10.1?} {mean:>10.1?}");
     }
 }
 

@@ -75,11 +75,16 @@ pub trait Versioned: Encode + Decode<()> {
 
 /// The version byte and the value.
 pub fn encode<T: Versioned>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![T::VERSION];
-    bincode::encode_into_std_write(value, &mut bytes, config()).map_err(|_| CodecError::TooLong { what: T::WHAT })?;
+    encode_as::<T, T>(value)
+}
+
+/// As [`encode`], written from something else than will be read, which may borrow what it holds.
+pub fn encode_as<R: Versioned, T: Encode>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![R::VERSION];
+    bincode::encode_into_std_write(value, &mut bytes, config()).map_err(|_| CodecError::TooLong { what: R::WHAT })?;
     match bytes.len() <= ENCODED_BYTES_MAX {
         true => Ok(bytes),
-        false => Err(CodecError::TooLong { what: T::WHAT }),
+        false => Err(CodecError::TooLong { what: R::WHAT }),
     }
 }
 

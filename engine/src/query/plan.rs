@@ -37,6 +37,14 @@ impl Shape {
         INDEX_VALUES_BYTES_MAX / self.fields.len().max(1) - 3
     }
 
+    /// Whether a record has the same in the index's fields before and after; of an index of all fields, in all of them.
+    pub fn is_same(&self, key: &Key, before: &View, after: &View) -> bool {
+        match self.fields.as_slice() {
+            [] => before.fields == after.fields,
+            fields => fields.iter().all(|field| field.of(key, before) == field.of(key, after)),
+        }
+    }
+
     /// The components of a record's row in an index of values.
     pub fn components(&self, key: &Key, view: &View) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -21,6 +21,7 @@
 //! and what a device without the schema adds to the list is in the set. No path holds `~=`.
 
 use super::view::{Fields, Value};
+use std::borrow::Cow;
 
 /// The key of the deletion mark.
 pub(super) const DELETED: &str = "~d";
@@ -67,25 +68,28 @@ impl Root {
             Self::List => "~l/",
             Self::Text => "~t/",
         };
-        format!("{prefix}{path}")
+        [prefix, path].concat()
     }
 }
 
 /// The key that keeps a counter's value when its field was unset.
 pub(super) fn unset_key(path: &str) -> String {
-    format!("~u/{path}")
+    ["~u/", path].concat()
 }
+
+/// What the keys of all sets' elements begin with.
+pub(super) const SETS: &str = "~s/";
 
 /// What the keys of a set's elements begin with.
 pub(super) fn set_prefix(path: &str) -> String {
-    format!("~s/{path}~=")
+    [SETS, path, "~="].concat()
 }
 
 /// What a view shows at a path.
 pub(super) fn value_at<'v>(fields: &'v Fields, path: &str) -> Option<&'v Value> {
     match path.split_once('/') {
-        None => fields.get(&unescape(path)),
-        Some((name, rest)) => match fields.get(&unescape(name)) {
+        None => fields.get(&*unescape(path)),
+        Some((name, rest)) => match fields.get(&*unescape(name)) {
             Some(Value::Map(inside)) => value_at(inside, rest),
             _ => None,
         },
@@ -94,7 +98,7 @@ pub(super) fn value_at<'v>(fields: &'v Fields, path: &str) -> Option<&'v Value> 
 
 /// The path of a set's element key.
 pub(super) fn set_path(key: &str) -> Option<&str> {
-    key.strip_prefix("~s/")?.split_once("~=").map(|(path, _)| path)
+    key.strip_prefix(SETS)?.split_once("~=").map(|(path, _)| path)
 }
 
 /// A name as one segment of a path.
@@ -106,10 +110,11 @@ pub(super) fn escape(name: &str) -> String {
 }
 
 /// The name that a segment stands for.
-pub(super) fn unescape(segment: &str) -> String {
+pub(super) fn unescape(segment: &str) -> Cow<'_, str> {
     match segment {
-        "~2" => String::new(),
-        _ => segment.replace("~1", "/").replace("~0", "~"),
+        "~2" => Cow::Borrowed(""),
+        _ if segment.contains('~') => Cow::Owned(segment.replace("~1", "/").replace("~0", "~")),
+        _ => Cow::Borrowed(segment),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Stored form: a flat list of tokens in document order, so that decoding never recurses.
 
-use crate::codec::{BorrowDecode, BorrowDecoder, Decode, DecodeError, Encode, Versioned};
+use crate::codec::{self, BorrowDecode, BorrowDecoder, CodecError, Decode, DecodeError, Encode, Versioned};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -75,9 +75,9 @@ enum Token<T = String, B = Vec<u8>> {
 
 /// A view as it is stored.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct StoredView {
+pub struct StoredView<T = String, B = Vec<u8>> {
     deleted: bool,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<T, B>>,
 }
 
 impl Versioned for StoredView {
@@ -85,15 +85,14 @@ impl Versioned for StoredView {
     const VERSION: u8 = 1;
 }
 
-impl From<&View> for StoredView {
-    fn from(view: &View) -> Self {
-        let mut tokens = Vec::new();
-        write_map(&view.fields, &mut tokens);
-        Self { deleted: view.deleted, tokens }
-    }
-}
-
 impl StoredView {
+    /// A view as it is stored, in bytes. [`CodecError::TooLong`] when those are too many.
+    pub fn encode(view: &View) -> Result<Vec<u8>, CodecError> {
+        let mut tokens: Vec<Token<&str, &[u8]>> = Vec::new();
+        write_map(&view.fields, &mut tokens);
+        codec::encode_as::<Self, _>(&StoredView { deleted: view.deleted, tokens })
+    }
+
     /// Whether the record is deleted, without reading its fields.
     pub fn deleted(&self) -> bool {
         self.deleted
@@ -177,26 +176,26 @@ fn read_whole<T: Into<String>, B: Into<Vec<u8>>>(tokens: &mut impl Iterator<Item
     tokens.next().is_none().then_some(fields)
 }
 
-fn write_map(fields: &Fields, out: &mut Vec<Token>) {
+fn write_map<'v, T: From<&'v str>, B: From<&'v [u8]>>(fields: &'v Fields, out: &mut Vec<Token<T, B>>) {
     out.push(Token::Map { fields: fields.len() as u32 });
     for (name, value) in fields {
-        out.push(Token::Name(name.clone()));
+        out.push(Token::Name(name.as_str().into()));
         write(value, out);
     }
 }
 
-fn write(value: &Value, out: &mut Vec<Token>) {
+fn write<'v, T: From<&'v str>, B: From<&'v [u8]>>(value: &'v Value, out: &mut Vec<Token<T, B>>) {
     out.push(match value {
         Value::Null => Token::Null,
         Value::Bool(value) => Token::Bool(*value),
         Value::Int(value) => Token::Int(*value),
         Value::Uint(value) => Token::Uint(*value),
         Value::Float(value) => Token::Float { bits: value.to_bits() },
-        Value::String(value) => Token::String(value.clone()),
-        Value::Bytes(value) => Token::Bytes(value.clone()),
+        Value::String(value) => Token::String(value.as_str().into()),
+        Value::Bytes(value) => Token::Bytes(value.as_slice().into()),
         Value::Timestamp(value) => Token::Timestamp { unix_ms: value.unix_ms },
         Value::Counter(value) => Token::Counter(*value),
-        Value::Text(value) => Token::Text(value.clone()),
+        Value::Text(value) => Token::Text(value.as_str().into()),
         Value::Map(fields) => return write_map(fields, out),
         Value::List(items) => {
             out.push(Token::List { items: items.len() as u32 });

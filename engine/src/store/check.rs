@@ -51,7 +51,8 @@ impl Store {
             let place = |actor: &_| row.lineage.actor_place(actor);
             let registers = registers.and_then(|registers| StoredRegisters::new(&registers, &shown, place));
             let registers_fit = registers.unwrap_or_default() == row.registers;
-            match heads_fit && registers_fit && StoredView::from(&shown) == *view {
+            let view_fits = StoredView::encode(&shown)? == codec::encode(view)?;
+            match heads_fit && registers_fit && view_fits {
                 true => Ok(()),
                 false => Err(unfit(format!("{record} is not what its history makes it"))),
             }

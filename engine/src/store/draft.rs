@@ -230,13 +230,13 @@ impl Store {
         let place = |actor: &_| draft.row.lineage.actor_place(actor);
         let registers = registers.and_then(|registers| StoredRegisters::new(&registers, &view, place));
         draft.row.registers = registers.unwrap_or_default();
-        let mut bytes = codec::encode(&StoredView::from(&view))?;
+        let mut bytes = StoredView::encode(&view)?;
+        self.write_indexes(tx, record, draft.view_before.as_ref(), &view, &bytes)?;
         bytes.extend_from_slice(&codec::encode(&draft.row)?);
         match draft.before {
             None => tx.put_new(keys::record(record), &bytes),
             Some(_) => tx.put_over(keys::record(record), &bytes, draft.bytes_before),
         }
-        self.write_indexes(tx, record, draft.view_before.as_ref(), &view)?;
         Ok(view)
     }
 
@@ -253,7 +253,7 @@ impl Store {
         tx.remove(keys::snapshot(record));
         tx.remove(keys::conflict(record));
         let gone = View { deleted: true, ..View::default() };
-        self.write_indexes(tx, record, draft.view_before.as_ref(), &gone)
+        self.write_indexes(tx, record, draft.view_before.as_ref(), &gone, &[])
     }
 
     /// The collection's row without what the record added to it before.

@@ -20,7 +20,6 @@ use crate::query::plan::Shape;
 use crate::query::words;
 use crate::record::View;
 use crate::record::schema::Index;
-use crate::record::view::StoredView;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most indexes of a store, those that are being dropped included.
@@ -113,17 +112,24 @@ impl Store {
         self.indexes.values().any(|kept| kept.is_kept(collection))
     }
 
-    /// Brings the indexes of a record's collection from what it was to what it is.
+    /// Brings the indexes of a record's collection from what it was to what it is, which is `stored` so.
     pub(super) fn write_indexes(
         &self,
         tx: &mut Txn<'_>,
         record: &RecordId,
         before: Option<&View>,
         after: &View,
+        stored: &[u8],
     ) -> Result<(), StoreError> {
         let before = before.filter(|view| !view.deleted);
         let after = Some(after).filter(|view| !view.deleted);
         for (number, kept) in self.indexes.iter().filter(|(_, kept)| kept.is_kept(&record.collection)) {
+            if !kept.is_of_views()
+                && let (Some(before), Some(after)) = (before, after)
+                && kept.shape.is_same(&record.key, before, after)
+            {
+                continue;
+            }
             if kept.row.words {
                 let words = |view: &View| words::words_of(&kept.shape.fields, &record.key, view);
                 let (old, new) = (before.map(words).unwrap_or_default(), after.map(words).unwrap_or_default());
@@ -136,7 +142,7 @@ impl Store {
             } else if kept.is_of_views() {
                 let key = || value_key(*number, kept, record, &View::default());
                 match after {
-                    Some(view) if before != Some(view) => tx.put_short(key(), &copied(view)?),
+                    Some(view) if before != Some(view) => tx.put_short(key(), copied(stored)),
                     None if before.is_some() => tx.remove_short(key()),
                     _ => {}
                 }
@@ -168,9 +174,8 @@ impl Store {
 }
 
 /// A view's copy: as it is stored, or empty where it is long.
-fn copied(view: &View) -> Result<Vec<u8>, StoreError> {
-    let bytes = codec::encode(&StoredView::from(view))?;
-    Ok(if bytes.len() <= COPY_BYTES_MAX { bytes } else { Vec::new() })
+fn copied(stored: &[u8]) -> &[u8] {
+    if stored.len() <= COPY_BYTES_MAX { stored } else { &[] }
 }
 
 /// A record's key in an index of values.

@@ -114,7 +114,7 @@ fn inside(doc: &impl ReadDoc, seen: &Seen<'_>, path: &str) -> Option<Rival> {
     let mut value = Value::Map(fields);
     for name in path.split('/').map(layout::unescape) {
         let Value::Map(mut fields) = value else { return None };
-        value = fields.remove(&name)?;
+        value = fields.remove(&*name)?;
     }
     let ops = below.iter().filter_map(|path| Some(doc.get(ROOT, path.as_str()).ok()??.1)).collect();
     matches!(&value, Value::Map(fields) if !fields.is_empty()).then_some(Rival { value, own: None, ops })

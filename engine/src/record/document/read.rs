@@ -161,9 +161,13 @@ pub(super) fn is_set(seen: &Seen<'_>, path: &str) -> bool {
 
 /// The keys of a set's elements, with each element's JSON text.
 pub(super) fn elements<'s>(slots: &'s Slots, path: &str) -> impl Iterator<Item = (&'s String, &'s str)> {
-    let prefix = layout::set_prefix(path);
-    let from = slots.range(prefix.clone()..).map(|(key, _)| key);
-    from.map_while(move |key| Some((key, key.strip_prefix(&prefix)?)))
+    let has_sets = slots.range(layout::SETS.to_owned()..).next().is_some_and(|(key, _)| key.starts_with(layout::SETS));
+    let of_set = has_sets.then(|| {
+        let prefix = layout::set_prefix(path);
+        let from = slots.range(prefix.clone()..).map(|(key, _)| key);
+        from.map_while(move |key| Some((key, key.strip_prefix(&prefix)?)))
+    });
+    of_set.into_iter().flatten()
 }
 
 /// Whether the field at a path is marked as a list or a set, on one device at least.
@@ -227,7 +231,7 @@ fn place(fields: &mut Fields, path: &str, value: Value) {
     }
     let mut map = fields;
     for name in maps {
-        let entry = map.entry(name.clone()).or_insert_with(|| Value::Map(Fields::new()));
+        let entry = map.entry(name.clone().into_owned()).or_insert_with(|| Value::Map(Fields::new()));
         if !matches!(entry, Value::Map(_)) {
             *entry = Value::Map(Fields::new());
         }
@@ -236,7 +240,7 @@ fn place(fields: &mut Fields, path: &str, value: Value) {
             _ => return,
         }
     }
-    map.insert(last.clone(), value);
+    map.insert(last.clone().into_owned(), value);
 }
 
 pub(super) fn scalar(scalar: &ScalarValueRef<'_>) -> Scalar {

@@ -5,6 +5,7 @@ use super::{Kept, copied, postings, value_key};
 use crate::disk::txn::{self, Txn};
 use crate::id::{Collection, Key, RecordId};
 use crate::query::words;
+use crate::record::view::StoredView;
 use crate::store::rows::{IndexRow, IndexState};
 use crate::store::{Store, StoreError, keys, put_row};
 use std::collections::BTreeMap;
@@ -57,8 +58,8 @@ impl Store {
         } else {
             for (key, view) in live {
                 let record = RecordId { collection: collection.clone(), key: key.clone() };
-                let copy = if kept.is_of_views() { copied(view)? } else { Vec::new() };
-                tx.put_short(value_key(number, kept, &record, view), &copy);
+                let stored = if kept.is_of_views() { StoredView::encode(view)? } else { Vec::new() };
+                tx.put_short(value_key(number, kept, &record, view), copied(&stored));
             }
         }
         let row = IndexRow { state, ..kept.row.clone() };

@@ -122,7 +122,7 @@ fn set_map(map: &mut impl RootMapMut, seen: &Seen<'_>, path: &str, fields: &Fiel
     set::clear(map, seen, path)?;
     for child in children(seen, path) {
         let segment = child[path.len() + 1..].split('/').next().unwrap_or_default();
-        if !fields.contains_key(&layout::unescape(segment)) && !is_kept(map, seen, &child) {
+        if !fields.contains_key(&*layout::unescape(segment)) && !is_kept(map, seen, &child) {
             unset_one(map, seen, &child)?;
         }
     }
