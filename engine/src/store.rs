@@ -59,6 +59,17 @@ pub struct Settings {
     pub device_name: String,
 }
 
+/// A change of this store's own under whose author and number the relay holds another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// Whose change.
+    pub record: RecordId,
+    /// The author both claim.
+    pub actor: ActorId,
+    /// The number both claim.
+    pub seq: u64,
+}
+
 /// Why a store could not do what was asked. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -119,15 +130,8 @@ pub enum StoreError {
     #[error("the relay's history differs from this device's: both are being compared")]
     Unclear,
     /// The relay holds another change under a name this store has used: the store was rolled back or copied.
-    #[error("{record} has two different changes under one author and number: this store was rolled back or copied")]
-    Forked {
-        /// Whose change.
-        record: RecordId,
-        /// The author both claim.
-        actor: ActorId,
-        /// The number both claim.
-        seq: u64,
-    },
+    #[error("{} has two different changes under one author and number: this store was rolled back or copied", .0.record)]
+    Forked(Fork),
     /// Nothing of the record is set aside.
     #[error("{record}: none of its changes is set aside")]
     NotQuarantined {

@@ -208,8 +208,8 @@ fn a_rolled_back_store_makes_its_newest_edits_again_under_a_fresh_actor() {
     edit(&mut after, increment("stock", -2));
     let theirs = log_batch(&before);
     let error = after.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap_err();
-    let StoreError::Forked { record, actor, seq } = error else { panic!("{error}") };
-    after.reauthor(&record, &actor, seq).unwrap();
+    let StoreError::Forked(fork) = error else { panic!("{error}") };
+    after.reauthor(&fork).unwrap();
     after.apply_remote(&[theirs], None, NOW).unwrap();
     send(&after, &mut log);
     assert_eq!((after.digest(), after.quarantined()), (log.digest(), 0));
@@ -242,8 +242,8 @@ fn what_others_built_on_an_edit_that_its_author_lost_is_made_again_by_each_of_th
         // As after a comparison of histories with the relay that lacks them.
         till.offer(&[tea()]).unwrap();
         let error = till.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap_err();
-        let StoreError::Forked { record, actor, seq } = error else { panic!("{error}") };
-        till.reauthor(&record, &actor, seq).unwrap();
+        let StoreError::Forked(fork) = error else { panic!("{error}") };
+        till.reauthor(&fork).unwrap();
         till.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap();
         send(till, &mut log);
     }

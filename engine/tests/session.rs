@@ -3,12 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use comptoir_engine::change::Change;
 use comptoir_engine::disk::sim::SimDisk;
-use comptoir_engine::wire::message::{Ack, Role, Welcome};
+use comptoir_engine::gate::Refusal;
+use comptoir_engine::wire::batch::Batch;
+use comptoir_engine::wire::message::{Ack, Entries, Refused, Role, Welcome};
 use comptoir_engine::wire::{FromDevice, FromRelay};
 use comptoir_engine::{Engine, FieldEdit, Mode, Now, RecordId, Settings, Timestamp, Value, WorkspaceId};
 use rand::SeedableRng as _;
 
+const NAMES: [&str; 3] = ["tea", "coffee", "milk"];
 const NOW: Now = Now { wall: Timestamp { unix_ms: 1_700_000_000_000 }, monotonic_ms: 1 };
 
 fn engine() -> Engine {
@@ -26,6 +30,83 @@ fn said(engine: &mut Engine) -> Vec<FromDevice> {
 
 fn hear(engine: &mut Engine, message: &FromRelay) {
     engine.handle_message(&message.encode().unwrap(), NOW).unwrap();
+}
+
+fn sell(engine: &mut Engine, price: i64) {
+    for name in NAMES {
+        let fields = [("price".to_owned(), Value::Int(price))].into();
+        engine.commit(&[(RecordId::new("products", name).unwrap(), FieldEdit::Set(fields))], NOW).unwrap();
+    }
+}
+
+/// Connects, is welcomed to a log through `tail`, and pushes what waits.
+fn push(engine: &mut Engine, tail: u64) -> Vec<FromDevice> {
+    engine.handle_connected(NOW);
+    assert!(matches!(said(engine)[..], [FromDevice::Hello(_)]));
+    let welcome = Welcome { epoch: [1; 16], tail, digest: [0; 32], role: Role::Editor };
+    hear(engine, &FromRelay::Welcome(welcome));
+    said(engine)
+}
+
+/// The changes of the pushes among what was said.
+fn pushed(said: &[FromDevice]) -> Vec<(RecordId, Change)> {
+    let batches = said.iter().filter_map(|message| match message {
+        FromDevice::Push { batch, .. } => Some(Batch::decode(batch).unwrap()),
+        _ => None,
+    });
+    let unpacked =
+        batches.flat_map(|batch| batch.unpack(&WorkspaceId::new("shop").unwrap(), |_, _, _| None).unwrap().changes);
+    unpacked.map(|(record, change)| (record, change.unwrap())).collect()
+}
+
+/// The same changes under other authors.
+fn assert_parted(before: &[(RecordId, Change)], after: &[(RecordId, Change)]) {
+    let actors = |changes: &[(RecordId, Change)], name| {
+        let record = RecordId::new("products", name).unwrap();
+        let of_record = changes.iter().filter(|(other, _)| *other == record);
+        of_record.map(|(_, change)| change.parts().actor.clone()).collect::<Vec<_>>()
+    };
+    for name in NAMES {
+        let (before, after) = (actors(before, name), actors(after, name));
+        assert_eq!((before.len(), after.len()), (1, 1), "{name}");
+        assert_ne!(before, after, "{name} goes on under another author");
+    }
+}
+
+fn hang_up(engine: &mut Engine) {
+    engine.handle_disconnected("parted", NOW, &mut rand::rngs::StdRng::seed_from_u64(2));
+}
+
+#[test]
+fn all_forks_of_one_receipt_part_at_once() {
+    let mut engine = engine();
+    sell(&mut engine, 1);
+    let before = pushed(&push(&mut engine, 0));
+    let refused = |index| Refused { index, reason: Refusal::Forked };
+    let refused = (0..before.len() as u32).map(refused).collect();
+    hear(&mut engine, &FromRelay::Ack(Ack { push: 1, through: None, digest: None, refused }));
+    hang_up(&mut engine);
+    assert_parted(&before, &pushed(&push(&mut engine, 0)));
+}
+
+#[test]
+fn all_forks_of_one_message_part_at_once() {
+    let (mut engine, mut twin) = (engine(), engine());
+    sell(&mut twin, 2);
+    let twins = push(&mut twin, 0).into_iter().filter_map(|said| match said {
+        FromDevice::Push { batch, .. } => Some(batch),
+        _ => None,
+    });
+    let entries = Entries { batches: twins.collect(), through: 1, digest: None };
+    sell(&mut engine, 1);
+    let before = pushed(&push(&mut engine, 1));
+    hear(&mut engine, &FromRelay::Entries(entries));
+    for name in NAMES {
+        let shown = engine.get(&RecordId::new("products", name).unwrap()).unwrap().unwrap();
+        assert!(shown.fields.contains_key("price"));
+    }
+    hang_up(&mut engine);
+    assert_parted(&before, &pushed(&push(&mut engine, 1)));
 }
 
 #[test]

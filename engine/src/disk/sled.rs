@@ -222,9 +222,8 @@ fn open_files(folder: &Folder, options: &SledOptions) -> Result<(Rows, Durable),
     let mut overlay = Overlay::default();
     let (mut journal, newest) =
         Journal::open(&dir.join("journal"), &folder.identity, tree.newest_commit()?, |batch| overlay.apply(batch))?;
-    if !overlay.is_empty() {
-        tree.write(&overlay, newest)?;
-    }
+    // Of a new store, too: from then on a commit row that is gone is a loss.
+    tree.write(&overlay, newest)?;
     // A process that was killed leaves writes that are visible and not durable; nothing may build on those.
     tree.flush(OPENING)?;
     let data = OpenOptions::new().read(true).write(true).open(sled_dir.join("db")).map_err(io)?;

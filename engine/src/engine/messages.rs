@@ -10,26 +10,34 @@ use crate::time::Now;
 use crate::wire::Style;
 use crate::wire::message::{Ack, Entries, FromDevice, FromRelay, PULL_WINDOW_BYTES, WANTED_MAX, Welcome};
 
+/// Pushes that are on their way hold the changes as they were.
+const PARTED: &str = "this store was rolled back or copied: its newest edits go on under a new author";
+
 impl Engine {
     /// A frame arrived. An error is this device's own: its disk or its store. What the relay did wrong ends the
     /// connection and is in the status.
     pub fn handle_message(&mut self, frame: &[u8], now: Now) -> Result<(), StoreError> {
         self.session.handle_heard(now);
-        let done = match FromRelay::decode(frame) {
-            Ok(message) => self.handle(message, now),
-            Err(error) => return self.hang_up(format!("the relay sent something unreadable: {error}")),
-        };
+        let (mut done, mut parted) = (self.handle_frame(frame, now), false);
+        // A message can show one fork after the other.
+        while let Err(StoreError::Forked(fork)) = &done {
+            self.store.reauthor(fork)?;
+            parted = true;
+            done = self.handle_frame(frame, now);
+        }
         match done {
             Err(StoreError::Batch(fault)) => self.hang_up(format!("the relay sent something unreadable: {fault}")),
+            Ok(()) | Err(StoreError::Unclear) if parted => self.hang_up(PARTED.to_owned()),
             Err(StoreError::Unclear) => self.compare(),
-            Err(StoreError::Forked { record, actor, seq }) => {
-                self.store.reauthor(&record, &actor, seq)?;
-                self.hang_up(
-                    "this store was rolled back or copied: its newest edits go on under a new author".to_owned(),
-                )
-            }
             Err(error) => Err(error),
             Ok(()) => self.settle(now),
+        }
+    }
+
+    fn handle_frame(&mut self, frame: &[u8], now: Now) -> Result<(), StoreError> {
+        match FromRelay::decode(frame) {
+            Ok(message) => self.handle(message, now),
+            Err(error) => self.hang_up(format!("the relay sent something unreadable: {error}")),
         }
     }
 
@@ -72,8 +80,10 @@ impl Engine {
         let Some(sent) = self.session.handle_ack(ack.push) else {
             return self.hang_up("the relay acknowledged what was not sent".to_owned());
         };
-        if let Some(forked) = self.store.forked(sent.from, sent.through, &ack.refused)? {
-            return Err(forked);
+        let forks = self.store.forks(sent.from, sent.through, &ack.refused)?;
+        if !forks.is_empty() {
+            forks.iter().try_for_each(|fork| self.store.reauthor(fork))?;
+            return self.hang_up(PARTED.to_owned());
         }
         let cursor = ack.through.map(|seq| Cursor { epoch: self.session.epoch(), through: LogSeq(seq) });
         self.store.acknowledge(sent.from, sent.through, &ack.refused, cursor, now.wall)?;

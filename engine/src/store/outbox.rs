@@ -4,7 +4,7 @@
 use super::local::{pushed_bytes, sent};
 use super::quarantine::Aside;
 use super::rows::{OutboxRow, SentChange};
-use super::{Store, StoreError, keys, put_row};
+use super::{Fork, Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
@@ -85,19 +85,23 @@ impl Store {
         Ok(Outgoing { from, through, offered, batch: batch::pack(&items, style)? })
     }
 
-    /// The first of the refused changes that shows this store to be rolled back or copied, as the error it is.
-    pub fn forked(&self, from: u64, through: u64, refused: &[Refused]) -> Result<Option<StoreError>, StoreError> {
-        if planted!(ForkUnnoticed) {
-            return Ok(None);
+    /// Of each record the first of the refused changes that shows this store to be rolled back or copied.
+    pub fn forks(&self, from: u64, through: u64, refused: &[Refused]) -> Result<Vec<Fork>, StoreError> {
+        let forked = refused.iter().filter(|each| each.reason == Refusal::Forked && !planted!(ForkUnnoticed));
+        let forked: BTreeSet<usize> = forked.map(|each| each.index as usize).collect();
+        let mut forks = BTreeMap::new();
+        if !forked.is_empty() {
+            let rows = self.outbox_rows(from, through, usize::MAX)?;
+            let sent = rows.iter().flat_map(|(_, row)| &row.changes).enumerate();
+            for (_, sent) in sent.filter(|(index, _)| forked.contains(index)) {
+                let Item { record, change, .. } = item(sent)?;
+                let (actor, seq) = (change.parts().actor.clone(), change.parts().seq);
+                if !actor.is_derived() {
+                    forks.entry(record.clone()).or_insert(Fork { record, actor, seq });
+                }
+            }
         }
-        let Some(index) = refused.iter().find(|each| each.reason == Refusal::Forked).map(|each| each.index) else {
-            return Ok(None);
-        };
-        let rows = self.outbox_rows(from, through, usize::MAX)?;
-        let Some(sent) = rows.iter().flat_map(|(_, row)| &row.changes).nth(index as usize) else { return Ok(None) };
-        let Item { record, change, .. } = item(sent)?;
-        let (actor, seq) = (change.parts().actor.clone(), change.parts().seq);
-        Ok((!actor.is_derived()).then_some(StoreError::Forked { record, actor, seq }))
+        Ok(forks.into_values().collect())
     }
 
     /// Takes the relay's receipt: the transactions leave the outbox, what was refused goes to quarantine, and the cursor

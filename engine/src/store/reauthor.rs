@@ -5,7 +5,7 @@
 use super::draft::Draft;
 use super::local::sent;
 use super::rows::{CollectionRow, DocumentRow, IdentityRow, OutboxRow, SentChange};
-use super::{Store, StoreError, keys, missing, put_row, read_row};
+use super::{Fork, Store, StoreError, keys, missing, put_row, read_row};
 use crate::change::Change;
 use crate::codec;
 use crate::disk::txn::{self, Txn};
@@ -34,14 +34,14 @@ impl Store {
         Ok(!actor.is_derived() && self.unacknowledged(record)?.contains(&hash))
     }
 
-    /// Makes the change of `actor` with number `seq` again under a fresh actor, and with it everything that follows it, each
-    /// author's part under an actor of its own: the relay can have none of that. Every device that holds the same changes
-    /// makes the same ones of them, so nothing is counted twice.
-    pub fn reauthor(&mut self, record: &RecordId, actor: &ActorId, seq: u64) -> Result<(), StoreError> {
+    /// Makes a forked change again under a fresh actor, and with it everything that follows it, each author's part under an
+    /// actor of its own: the relay can have none of that. Every device that holds the same changes makes the same ones of
+    /// them, so nothing is counted twice.
+    pub fn reauthor(&mut self, Fork { record, actor, seq }: &Fork) -> Result<(), StoreError> {
         let draft = self.open_draft(record)?;
         let changes = draft.document()?.changes();
         let changes = changes.map_err(|fault| StoreError::Damaged { what: format!("{record}: {fault}") })?;
-        let Some(forked) = draft.row.lineage.hash_of(actor, seq) else { return Ok(()) };
+        let Some(forked) = draft.row.lineage.hash_of(actor, *seq) else { return Ok(()) };
         let mut moved = BTreeSet::from([forked]);
         let mut successors = BTreeMap::new();
         for change in &changes {

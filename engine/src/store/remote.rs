@@ -3,7 +3,7 @@
 use super::draft::{Draft, Drafts};
 use super::quarantine::Aside;
 use super::transactions::Transactions;
-use super::{Store, StoreError, keys, put_row};
+use super::{Fork, Store, StoreError, keys, put_row};
 use crate::change::Change;
 use crate::disk::txn::Txn;
 use crate::gate::{Admission, Refusal};
@@ -130,7 +130,7 @@ impl Store {
                     }
                     Err(Refusal::Forked) if self.is_forked(&record, &change.parts().actor, change.parts().seq)? => {
                         let (actor, seq) = (change.parts().actor.clone(), change.parts().seq);
-                        return Err(StoreError::Forked { record, actor, seq });
+                        return Err(StoreError::Forked(Fork { record, actor, seq }));
                     }
                     Err(reason) => {
                         let behind = !into.refused.is_empty() && reason == Refusal::MissingDeps;

@@ -111,11 +111,10 @@ fn a_transaction_keeps_its_id_where_a_store_was_set_back() {
     let edits = [(tea(), increment("stock", -2)), (record("milk"), set(r#"{"stock":1}"#))];
     let id = after.commit_local(&edits, at(1)).unwrap().transaction.unwrap();
     let theirs = before.outgoing(0, Style::Explicit).unwrap().unwrap().batch;
-    let Err(StoreError::Forked { record, actor, seq }) = after.apply_remote(std::slice::from_ref(&theirs), None, at(2))
-    else {
+    let Err(StoreError::Forked(fork)) = after.apply_remote(std::slice::from_ref(&theirs), None, at(2)) else {
         panic!("a fork")
     };
-    after.reauthor(&record, &actor, seq).unwrap();
+    after.reauthor(&fork).unwrap();
     after.apply_remote(&[theirs], None, at(2)).unwrap();
     edit(&mut after, set(r#"{"price":5}"#), 3);
     send(&after, &mut log);

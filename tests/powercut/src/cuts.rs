@@ -166,6 +166,8 @@ pub enum Side {
 
 /// Sales of one recording: few, so that opening a state is quick; there are many recordings.
 const SALES: usize = 90;
+/// But of every tenth many, so that sled is given the journal's halves again and again while sales go on.
+const SALES_OF_TENTH: usize = 900;
 /// States that are looked at of each recording.
 const STATES_OF_ONE: usize = 75;
 
@@ -183,7 +185,8 @@ pub fn campaign(side: Side, kind: StoreKind, states: usize, seed: u64) -> Report
                         return;
                     }
                     let count = STATES_OF_ONE.min(states - number * STATES_OF_ONE);
-                    let one = recording(side, kind, count, seed + number as u64);
+                    let sales = if number % 10 == 0 { SALES_OF_TENTH } else { SALES };
+                    let one = recording(side, kind, sales, count, seed + number as u64);
                     report.lock().expect("not poisoned").add(one);
                 }
             });
@@ -192,15 +195,15 @@ pub fn campaign(side: Side, kind: StoreKind, states: usize, seed: u64) -> Report
     report.into_inner().expect("not poisoned")
 }
 
-fn recording(side: Side, kind: StoreKind, count: usize, seed: u64) -> Report {
+fn recording(side: Side, kind: StoreKind, sales: usize, count: usize, seed: u64) -> Report {
     let folder = scratch();
     let watched = Watched::new(&folder.path().join("watched"), kind);
     match side {
         Side::Device => {
-            device::record(&watched, SALES);
-            of_device(&watched.steps(), &Sales::first(SALES + 1), count, seed)
+            device::record(&watched, sales);
+            of_device(&watched.steps(), &Sales::first(sales + 1), count, seed)
         }
-        Side::Relay => of_relay(&relay::record(&watched, SALES), count, seed),
+        Side::Relay => of_relay(&relay::record(&watched, sales), count, seed),
     }
 }
 

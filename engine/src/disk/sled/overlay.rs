@@ -29,10 +29,6 @@ impl Overlay {
         self.bytes > OVERLAY_BYTES_MAX
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// All rows, with `None` for one that was removed.
     pub(super) fn rows(&self) -> impl Iterator<Item = (&Vec<u8>, Option<&Vec<u8>>)> {
         self.rows.iter().map(|(key, value)| (key, value.as_ref()))
