@@ -65,7 +65,7 @@ pub enum Refusal {
     /// Automerge could not apply it on a copy, or not save and load the result.
     #[error("the change breaks the record: it was tried on a copy and failed")]
     Poison,
-    /// It comes after a change of the same record that was set aside.
+    /// It comes after a change of the same record that was set aside, or in one push with one that is forked.
     #[error("the change waits behind an earlier one of its record that was set aside")]
     Waits,
     /// The token may read only.

@@ -211,6 +211,7 @@ impl Drop for SledDisk {
 /// Opens what the folder holds, or makes it.
 fn open_files(folder: &Folder, options: &SledOptions) -> Result<(Rows, Durable), DiskError> {
     let dir = folder.dir.as_path();
+    comptoir_fdatasync::link();
     let io = |error| io_error(OPENING, &error);
     let sled_dir = dir.join("sled");
     make_sled(dir, &sled_dir).map_err(io)?;

@@ -43,6 +43,25 @@ struct Admitted {
     refused: Vec<Refused>,
 }
 
+impl Admitted {
+    /// Whether the device will make some of these changes again under another author. Then nothing of the push is stored:
+    /// of a transaction the others would see a part.
+    fn shows_a_copied_store(&self, unpacked: &Unpacked) -> bool {
+        self.refused.iter().filter(|refused| refused.reason == Refusal::Forked).any(|refused| {
+            let (_, change) = &unpacked.changes[refused.index as usize];
+            change.as_ref().is_ok_and(|change| !change.parts().actor.is_derived())
+        })
+    }
+
+    /// The new changes are refused too.
+    fn refuse_all(self, reason: &Refusal) -> Vec<Refused> {
+        let new = self.new.iter().map(|index| Refused { index: *index as u32, reason: reason.clone() });
+        let mut refused: Vec<_> = self.refused.into_iter().chain(new).collect();
+        refused.sort_by_key(|refused| refused.index);
+        refused
+    }
+}
+
 impl<'d> Group<'d> {
     pub(super) fn new(disk: &'d dyn Disk) -> Self {
         Self { disk, workspaces: BTreeMap::new() }
@@ -83,16 +102,16 @@ impl<'d> Group<'d> {
         if admitted.new.is_empty() {
             return Ok(receipt(None, 0, admitted.refused));
         }
+        if admitted.shows_a_copied_store(&unpacked) {
+            return Ok(receipt(None, 0, admitted.refuse_all(&Refusal::Waits)));
+        }
         let packed = match admitted.new.len() == unpacked.changes.len() {
             true => Some(bytes.to_vec()),
             false => repack(&unpacked, &admitted)?,
         };
         let Some(packed) = packed.filter(|packed| packed.len() <= ENTRY_BYTES_MAX) else {
             let limit = Refusal::TooLarge { limit: "bytes in a push".to_owned(), limit_max: ENTRY_BYTES_MAX as u64 };
-            let new = admitted.new.iter().map(|index| Refused { index: *index as u32, reason: limit.clone() });
-            let mut refused: Vec<_> = admitted.refused.into_iter().chain(new).collect();
-            refused.sort_by_key(|refused| refused.index);
-            return Ok(receipt(None, 0, refused));
+            return Ok(receipt(None, 0, admitted.refuse_all(&limit)));
         };
         let changes = admitted.new.len();
         staged.take(workspace, admitted.lineages, Entry { seq, after, batch: packed });

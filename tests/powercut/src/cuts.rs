@@ -166,8 +166,8 @@ pub enum Side {
 
 /// Sales of one recording: few, so that opening a state is quick; there are many recordings.
 const SALES: usize = 90;
-/// But of every tenth many, so that sled is given the journal's halves again and again while sales go on.
-const SALES_OF_TENTH: usize = 900;
+/// But of every third many, so that sled is given the journal's halves again and again while sales go on.
+const SALES_OF_THIRD: usize = 900;
 /// States that are looked at of each recording.
 const STATES_OF_ONE: usize = 75;
 
@@ -185,7 +185,7 @@ pub fn campaign(side: Side, kind: StoreKind, states: usize, seed: u64) -> Report
                         return;
                     }
                     let count = STATES_OF_ONE.min(states - number * STATES_OF_ONE);
-                    let sales = if number % 10 == 0 { SALES_OF_TENTH } else { SALES };
+                    let sales = if number % 3 == 0 { SALES_OF_THIRD } else { SALES };
                     let one = recording(side, kind, sales, count, seed + number as u64);
                     report.lock().expect("not poisoned").add(one);
                 }

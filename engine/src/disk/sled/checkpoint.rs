@@ -85,7 +85,7 @@ impl Rows {
 
     fn sync(&self) -> Result<(), DiskError> {
         self.tree.flush(FLUSHING)?;
-        // Sled's own flush is `sync_file_range` on Linux, which a power cut undoes.
+        // Sled itself syncs what it writes, and not how long its file is where that was set aside before.
         self.tree.io(FLUSHING, || self.data.sync_all())
     }
 }
