@@ -85,7 +85,7 @@ impl Rows {
 
     fn sync(&self) -> Result<(), DiskError> {
         self.tree.flush(FLUSHING)?;
-        // Sled itself syncs what it writes, and not how long its file is where that was set aside before.
+        // Sled has synced what it wrote, as far as it knows; once more costs little beside what hangs on it.
         self.tree.io(FLUSHING, || self.data.sync_all())
     }
 }
