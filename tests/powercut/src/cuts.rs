@@ -185,7 +185,7 @@ pub fn campaign(side: Side, kind: StoreKind, states: usize, seed: u64) -> Report
                         return;
                     }
                     let count = STATES_OF_ONE.min(states - number * STATES_OF_ONE);
-                    let sales = if number % 3 == 0 { SALES_OF_THIRD } else { SALES };
+                    let sales = if number.is_multiple_of(3) { SALES_OF_THIRD } else { SALES };
                     let one = recording(side, kind, sales, count, seed + number as u64);
                     report.lock().expect("not poisoned").add(one);
                 }
