@@ -194,6 +194,22 @@ fn rows_are_sealed_and_long_values_cut_always_alike() {
     assert_eq!(txn::read(&disk, b"k-long").unwrap(), Some(noise(9_000)));
 }
 
+/// A journal with two frames as it would be with another salt, which each store has of its own.
+fn salted(journal: &[u8], salt: &[u8; 8]) -> Vec<u8> {
+    let mut journal = journal.to_vec();
+    journal[1..9].copy_from_slice(salt);
+    let header = crc32fast::hash(&journal[..9]);
+    journal[9..13].copy_from_slice(&header.to_le_bytes());
+    journal[512..1536].chunks_mut(512).for_each(|frame| sign(frame, salt));
+    journal
+}
+
+fn sign(frame: &mut [u8], salt: &[u8]) {
+    let entries = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
+    let checksum = crc32fast::hash(&[salt, &frame[..25], &frame[29..29 + entries]].concat());
+    frame[25..29].copy_from_slice(&checksum.to_le_bytes());
+}
+
 #[test]
 fn a_store_folder_keeps_its_format_and_its_mark() {
     let dir = tempfile::tempdir().unwrap();
@@ -204,18 +220,19 @@ fn a_store_folder_keeps_its_format_and_its_mark() {
         disk.flush().unwrap();
     }
     let mark = fs::read(dir.path().join("mark")).unwrap();
-    let journal = fs::read(dir.path().join("journal")).unwrap();
+    let journal = salted(&fs::read(dir.path().join("journal")).unwrap(), b"pinned 8");
     let now: Golden = vec![
         ("format".to_owned(), fs::read(dir.path().join("format")).unwrap()),
         ("mark-0".to_owned(), mark[..17].to_vec()),
         ("mark-4096".to_owned(), mark[4096..4113].to_vec()),
-        ("journal-0".to_owned(), journal[..96].to_vec()),
+        ("journal-0".to_owned(), journal[..13].to_vec()),
         ("journal-512".to_owned(), journal[512..608].to_vec()),
+        ("journal-1024".to_owned(), journal[1024..1120].to_vec()),
     ];
     golden::check("store-folder.hex", "files beside sled after two commits: name, bytes", &now);
 
     let later = tempfile::tempdir().unwrap();
-    let pinned = [now[3].1.as_slice(), &[0; 416], &now[4].1].concat();
+    let pinned = [now[3].1.as_slice(), &[0; 499], &now[4].1, &[0; 416], &now[5].1].concat();
     fs::create_dir_all(later.path().join("sled")).unwrap();
     fs::write(later.path().join("format"), "1\n").unwrap();
     fs::write(later.path().join("journal"), pinned).unwrap();

@@ -58,10 +58,20 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// What the crates of this workspace may depend on among each other.
-const CRATES: &[(&str, &[&str])] =
-    &[("engine", &[]), ("relay", &["comptoir-engine"]), ("client-sdk", &["comptoir-derive", "comptoir-engine"])];
+const CRATES: &[(&str, &[&str])] = &[
+    ("engine", &["comptoir-fdatasync"]),
+    ("relay", &["comptoir-engine"]),
+    ("client-sdk", &["comptoir-derive", "comptoir-engine"]),
+];
 
-const SRC: &[&str] = &["engine/src", "relay/src", "client-sdk/src", "client-sdk/derive/src", "client-sdk/bindings"];
+const SRC: &[&str] = &[
+    "engine/src",
+    "engine/fdatasync/src",
+    "relay/src",
+    "client-sdk/src",
+    "client-sdk/derive/src",
+    "client-sdk/bindings",
+];
 
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
