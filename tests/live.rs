@@ -1,6 +1,7 @@
 //! A live query through the real program and relay: what one device is told while another works, applied in its order, is
 //! what the same query lists.
 
+use comptoir::{Comptoir, Notice, Settings, WorkspaceId, json};
 use comptoir_tests::device::Device;
 use comptoir_tests::program::Running;
 use comptoir_tests::relay::Relay;
@@ -138,4 +139,28 @@ fn many_changes_at_once_and_a_relay_that_was_gone_leave_the_list_exact() {
     till.sync();
     heard.until(&running, &list(&till));
     end(running, heard, &shelf);
+}
+
+#[tokio::test]
+async fn a_watch_tells_of_records_from_now_on() {
+    let folder = TempDir::new().unwrap();
+    let workspace = WorkspaceId::new("corner-bar").unwrap();
+    let (relay, token, device_name) = (String::new(), String::new(), "till".to_owned());
+    let settings = Settings { workspace, relay, token, device_name };
+    let shop = Comptoir::init(&folder.path().join("till"), settings).await.unwrap();
+    for number in 0..200i64 {
+        let fields = || [("stock".to_owned(), comptoir::Value::Int(number))].into();
+        shop.put("products", "tea", fields()).await.unwrap();
+        let mut watch = shop.watch();
+        assert!(watch.now().is_none(), "it was saved before, and answered");
+        let schema = json!({"fields": {"stock": {"type": "int", "default": number}}}).to_string();
+        shop.set_schema("products", json::parse(&schema).unwrap()).await.unwrap();
+        while let Some(told) = watch.now() {
+            assert!(matches!(told, Notice::Refresh), "a schema is no record of the shop's: {told:?}");
+        }
+        shop.put("products", "milk", fields()).await.unwrap();
+        let told = watch.now().expect("told before the answer");
+        assert!(matches!(told, Notice::Changed(record) if record.to_string() == "products/milk"));
+    }
+    shop.shut_down().await.unwrap();
 }

@@ -33,17 +33,19 @@ const NOTICES_MAX: usize = 4096;
 pub struct Watch {
     notices: broadcast::Receiver<Notice>,
     collection: Option<Collection>,
+    /// Comptoir's own collections too.
+    own: bool,
 }
 
 impl Watch {
     /// The next notice; `None` when the store is shut down.
     pub async fn next(&mut self) -> Option<Notice> {
         loop {
-            match (self.notices.recv().await, &self.collection) {
-                (Ok(Notice::Changed(record)), Some(collection)) if record.collection != *collection => {}
-                (Ok(notice), _) => return Some(notice),
-                (Err(broadcast::error::RecvError::Lagged(_)), _) => return Some(Notice::Refresh),
-                (Err(broadcast::error::RecvError::Closed), _) => return None,
+            match self.notices.recv().await {
+                Ok(notice) if !self.concerns(&notice) => {}
+                Ok(notice) => return Some(notice),
+                Err(broadcast::error::RecvError::Lagged(_)) => return Some(Notice::Refresh),
+                Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
     }
@@ -51,14 +53,20 @@ impl Watch {
     /// The next notice if there is one already.
     pub fn now(&mut self) -> Option<Notice> {
         loop {
-            match (self.notices.try_recv(), &self.collection) {
-                (Ok(Notice::Changed(record)), Some(collection)) if record.collection != *collection => {}
-                (Ok(notice), _) => return Some(notice),
-                (Err(broadcast::error::TryRecvError::Lagged(_)), _) => return Some(Notice::Refresh),
-                (Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed), _) => {
-                    return None;
-                }
+            match self.notices.try_recv() {
+                Ok(notice) if !self.concerns(&notice) => {}
+                Ok(notice) => return Some(notice),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => return Some(Notice::Refresh),
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
             }
+        }
+    }
+
+    fn concerns(&self, notice: &Notice) -> bool {
+        match (notice, &self.collection) {
+            (Notice::Refresh, _) => true,
+            (Notice::Changed(record), Some(collection)) => record.collection == *collection,
+            (Notice::Changed(record), None) => self.own || !record.collection.is_reserved(),
         }
     }
 }
@@ -128,7 +136,15 @@ impl Comptoir {
         &self,
         run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.ask(|reply| Command::Use(Box::new(|worker| drop(reply.send(worker.with(run)))))).await
+        let run = |reply: Reply<T>| {
+            move |worker: &mut Worker| {
+                let done = worker.with(run);
+                // Who looks after the answer sees what it did.
+                worker.tell();
+                drop(reply.send(done));
+            }
+        };
+        self.ask(|reply| Command::Use(Box::new(run(reply)))).await
     }
 
     /// Sets the given fields and leaves the rest; makes the record if there is none. Durable when it returns.
@@ -205,9 +221,14 @@ impl Comptoir {
         self.with(|engine, _| engine.configure(settings)).await
     }
 
-    /// Every change from now on, made here or elsewhere.
+    /// Every change of a record from now on, made here or elsewhere. What was saved before is not told again.
     pub fn watch(&self) -> Watch {
-        Watch { notices: self.telling.notices.subscribe(), collection: None }
+        Watch { notices: self.telling.notices.subscribe(), collection: None, own: false }
+    }
+
+    /// As [`Comptoir::watch`], Comptoir's own collections too.
+    fn watch_all(&self) -> Watch {
+        Watch { own: true, ..self.watch() }
     }
 
     /// Every change of one collection from now on, made here or elsewhere.

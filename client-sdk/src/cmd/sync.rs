@@ -78,7 +78,6 @@ impl Sync {
 /// Counts records received; `None` once there were more than were told one by one.
 fn count(received: &mut Option<u64>, notice: &Notice) {
     *received = match notice {
-        Notice::Changed(record) if record.collection.is_reserved() => *received,
         Notice::Changed(_) => received.map(|received| received + 1),
         Notice::Refresh => None,
     };

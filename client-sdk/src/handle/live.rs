@@ -31,9 +31,9 @@ impl Comptoir {
     /// Begins a live query of at most [`LIVE_RECORDS_MAX`](comptoir_engine::live::LIVE_RECORDS_MAX) records.
     pub fn live(&self, collection: &str, query: Query) -> Result<LiveQuery, Error> {
         let collection = Collection::new(collection)?;
-        let shown = Shown { watch: self.watch(), live: Live::new(collection.clone(), query)?, told: None };
+        let shown = Shown { watch: self.watch_all(), live: Live::new(collection.clone(), query)?, told: None };
         let state = Arc::new(Mutex::new(shown));
-        Ok(LiveQuery { shop: self.clone(), collection, wake: self.watch(), due: true, state })
+        Ok(LiveQuery { shop: self.clone(), collection, wake: self.watch_all(), due: true, state })
     }
 }
 

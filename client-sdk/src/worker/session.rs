@@ -150,7 +150,7 @@ impl Worker {
     }
 
     /// Tells watchers what happened, and closes a connection the engine wants closed.
-    pub(super) fn tell(&mut self) {
+    pub(crate) fn tell(&mut self) {
         let mut any = self.telling.status.borrow().is_none();
         while let Ok(engine) = self.slot.engine_mut()
             && let Some(event) = engine.poll_event()

@@ -290,6 +290,9 @@ impl World {
 
     pub(super) fn open_relay(&mut self) -> Result<(), Violation> {
         self.note(11, 0, &[], || "relay starts".to_owned());
+        // A push that came while the log was closed is not taken.
+        self.post.queue.clear();
+        self.store_due = false;
         match self.post.open(self.now_ms)? {
             Ok(()) => Ok(()),
             Err(_) => {
