@@ -18,26 +18,25 @@ impl Engine {
     /// connection and is in the status.
     pub fn handle_message(&mut self, frame: &[u8], now: Now) -> Result<(), StoreError> {
         self.session.handle_heard(now);
-        let (mut done, mut parted) = (self.handle_frame(frame, now), false);
-        // A message can show one fork after the other.
-        while let Err(StoreError::Forked(fork)) = &done {
-            self.store.reauthor(fork)?;
+        let mut parted = false;
+        let done = loop {
+            let message = match FromRelay::decode(frame) {
+                Ok(message) => message,
+                Err(error) => return self.hang_up(format!("the relay sent something unreadable: {error}")),
+            };
+            match self.handle(message, now) {
+                // A message can show one fork after the other.
+                Err(StoreError::Forked(fork)) => self.store.reauthor(&fork)?,
+                done => break done,
+            }
             parted = true;
-            done = self.handle_frame(frame, now);
-        }
+        };
         match done {
             Err(StoreError::Batch(fault)) => self.hang_up(format!("the relay sent something unreadable: {fault}")),
             Ok(()) | Err(StoreError::Unclear) if parted => self.hang_up(PARTED.to_owned()),
             Err(StoreError::Unclear) => self.compare(),
             Err(error) => Err(error),
             Ok(()) => self.settle(now),
-        }
-    }
-
-    fn handle_frame(&mut self, frame: &[u8], now: Now) -> Result<(), StoreError> {
-        match FromRelay::decode(frame) {
-            Ok(message) => self.handle(message, now),
-            Err(error) => self.hang_up(format!("the relay sent something unreadable: {error}")),
         }
     }
 
