@@ -10,7 +10,7 @@ mod records;
 
 use crate::error::Error;
 use crate::machine::{Computer, Machine};
-use crate::worker::{Command, Notice, Reply, Status, Telling, Worker};
+use crate::worker::{Command, Notice, Reply, Status, Telling, Use, Worker};
 use comptoir_engine::disk::StoreKind;
 use comptoir_engine::{
     Collection, Committed, Engine, FieldEdit, Fields, Key, Mode, Now, RecordId, Schema, Settings, StoreError, View,
@@ -136,15 +136,15 @@ impl Comptoir {
         &self,
         run: impl FnOnce(&mut Engine, Now) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
-        let run = |reply: Reply<T>| {
-            move |worker: &mut Worker| {
+        let using = |reply: Reply<T>| -> Use {
+            Box::new(|worker| {
                 let done = worker.with(run);
                 // Who looks after the answer sees what it did.
                 worker.tell();
                 drop(reply.send(done));
-            }
+            })
         };
-        self.ask(|reply| Command::Use(Box::new(run(reply)))).await
+        self.ask(|reply| Command::Use(using(reply))).await
     }
 
     /// Sets the given fields and leaves the rest; makes the record if there is none. Durable when it returns.
