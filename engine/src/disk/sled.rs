@@ -233,7 +233,7 @@ fn open_files(folder: &Folder, options: &SledOptions) -> Result<(Rows, Durable),
     journal.begin()?;
     let mark = Mark::open(&dir.join("mark"), newest)?;
     sled_is_made(dir, &sled_dir).map_err(io)?;
-    let newest = RwLock::new(Newest::new(Overlay::default(), newest));
+    let newest = RwLock::new(Newest::after(newest));
     Ok((Rows { tree, data, newest }, Durable { journal, mark }))
 }
 

@@ -21,8 +21,9 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    pub(super) fn new(overlay: Overlay, newest: Commit) -> Self {
-        let pending = Pending::after(newest);
+    /// When sled has everything, through `newest`.
+    pub(super) fn after(newest: Commit) -> Self {
+        let (overlay, pending) = (Overlay::default(), Pending::after(newest));
         Self { overlay, frozen: Arc::default(), frozen_through: newest, pending }
     }
 

@@ -1,4 +1,4 @@
-//! Sled itself, with its panics caught, and shut after its first failure. Must not know the files beside it.
+//! The calls of sled. Must not know the files beside it.
 
 use super::OPENING;
 use super::nudge::Nudge;
