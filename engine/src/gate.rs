@@ -297,12 +297,9 @@ impl Lineage {
         self.link(hash).is_some()
     }
 
-    /// The log entries that hold its changes, ascending, each once.
-    pub fn entries(&self) -> Vec<LogSeq> {
-        let mut entries: Vec<_> = self.links.iter().map(|link| LogSeq(link.at)).collect();
-        entries.sort_unstable();
-        entries.dedup();
-        entries
+    /// Its changes, each with the log entry it came in.
+    pub fn changes(&self) -> impl Iterator<Item = (ChangeHash, LogSeq)> + '_ {
+        self.links.iter().map(|link| (ChangeHash(link.hash), LogSeq(link.at)))
     }
 
     fn link(&self, hash: &ChangeHash) -> Option<&Link> {

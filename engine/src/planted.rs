@@ -50,6 +50,8 @@ pub enum Bug {
     EpochIgnored,
     /// Two pushes of one group get the same place in the log.
     SeqGivenTwice,
+    /// Compaction leaves a change out.
+    CompactedShort,
     /// Retries end after a few failures.
     RetriesEnd,
     /// An attempt to connect has no deadline.
@@ -80,7 +82,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulation of what is sans-IO finds.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AckBeforeFlush,
         Self::SavedBeforeFlush,
         Self::CursorBeforeData,
@@ -103,6 +105,7 @@ impl Bug {
         Self::CounterSet,
         Self::EpochIgnored,
         Self::SeqGivenTwice,
+        Self::CompactedShort,
         Self::RetriesEnd,
         Self::ConnectAwaitedForEver,
         Self::ReauthorKeepsOutbox,

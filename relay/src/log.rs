@@ -2,6 +2,7 @@
 
 mod append;
 mod committer;
+mod compact;
 mod jobs;
 mod migrate;
 mod read;
@@ -26,6 +27,7 @@ use turns::Turns;
 
 pub use committer::Committer;
 use committer::Work;
+pub use compact::{Compacted, Look};
 use jobs::Jobs;
 pub use migrate::migrate;
 pub use read::{Leaf, Reader};
@@ -195,6 +197,8 @@ enum Command {
     Append(Push),
     /// A reader met a failed disk.
     Probe,
+    /// The committer's own: a look at a log has ended.
+    Looked(Result<Option<Compacted>, LogError>),
     Stop,
 }
 
@@ -256,7 +260,7 @@ impl Log {
     ) -> Result<(Self, Work), LogError> {
         let slot = Arc::new(Slot::default());
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let work = Work::open(open, slot.clone(), receiver, config, clock)?;
+        let work = Work::open(open, slot.clone(), receiver, config, clock, jobs)?;
         let waiting_bytes_max = config.waiting_bytes_max.max(FRAME_BYTES_MAX as u32);
         let waiting = Arc::new(Semaphore::new(waiting_bytes_max as usize));
         let reads = Arc::new(Semaphore::new(config.reads_max as usize));

@@ -2,10 +2,12 @@
 //! failure by opening the disk anew, with backoff. Must not know what a push holds.
 
 use super::writer::{Push, Writer};
-use super::{Command, Log, LogError, OpenDisk, Slot};
+use super::{Command, Compacted, Jobs, Log, LogError, OpenDisk, Slot};
 use crate::clock::Clock;
 use crate::config::Config;
 use comptoir_engine::disk::DiskError;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -23,6 +25,9 @@ pub struct Committer {
     commands: mpsc::WeakSender<Command>,
 }
 
+/// A look at a log that is under way.
+type Looking = Pin<Box<dyn Future<Output = Result<Result<Option<Compacted>, LogError>, LogError>> + Send>>;
+
 /// What the committer does, wherever that is.
 pub(super) struct Work {
     open: Box<dyn OpenDisk>,
@@ -32,7 +37,10 @@ pub(super) struct Work {
     group_pushes_max: usize,
     group_bytes_max: usize,
     group_changes_max: usize,
+    compact_entries: usize,
+    looking: Option<Looking>,
     clock: Arc<dyn Clock>,
+    jobs: Jobs,
 }
 
 impl Committer {
@@ -64,16 +72,29 @@ impl Work {
         receiver: mpsc::Receiver<Command>,
         config: &Config,
         clock: Arc<dyn Clock>,
+        jobs: Jobs,
     ) -> Result<Self, LogError> {
         let writer = open_log(&mut *open)?;
         slot.set(Some(writer.reader()));
-        let Config { group_pushes_max, group_bytes_max, group_changes_max, .. } = *config;
-        Ok(Self { open, slot, receiver, writer, group_pushes_max, group_bytes_max, group_changes_max, clock })
+        let Config { group_pushes_max, group_bytes_max, group_changes_max, compact_entries, .. } = *config;
+        Ok(Self {
+            open,
+            slot,
+            receiver,
+            writer,
+            group_pushes_max,
+            group_bytes_max,
+            group_changes_max,
+            compact_entries,
+            looking: None,
+            clock,
+            jobs,
+        })
     }
 
     /// Runs until it is stopped or every log is gone.
     pub(super) async fn run(mut self) {
-        let mut next = self.receiver.recv().await;
+        let mut next = self.next().await;
         while let Some(command) = next.take() {
             let done = match command {
                 Command::Stop => break,
@@ -88,6 +109,13 @@ impl Work {
                     }
                 }
                 Command::Probe => self.writer.probe(),
+                Command::Looked(Ok(None)) => Ok(()),
+                Command::Looked(Ok(Some(compacted))) => self.writer.replace(compacted),
+                Command::Looked(Err(error)) if error.is_fatal() => Err(error),
+                Command::Looked(Err(error)) => {
+                    tracing::error!(%error, "a log cannot be compacted");
+                    Ok(())
+                }
                 Command::Append(push) => {
                     let (group, behind) = self.gather(push);
                     next = behind;
@@ -105,11 +133,29 @@ impl Work {
                 }
             }
             if next.is_none() {
-                next = self.receiver.recv().await;
+                next = self.next().await;
             }
         }
         self.slot.set(None);
         self.writer.give_up();
+    }
+
+    /// The next thing to do; meanwhile one log at a time is looked at for what to compact.
+    async fn next(&mut self) -> Option<Command> {
+        if self.looking.is_none()
+            && let Some(look) = self.writer.look(self.compact_entries)
+        {
+            let jobs = self.jobs;
+            self.looking = Some(Box::pin(async move { jobs.run(move || look.run()).await }));
+        }
+        let Some(looking) = &mut self.looking else { return self.receiver.recv().await };
+        let looked = tokio::select! {
+            biased;
+            looked = looking => looked,
+            command = self.receiver.recv() => return command,
+        };
+        self.looking = None;
+        Some(Command::Looked(looked.and_then(|looked| looked)))
     }
 
     /// The pushes that wait already, up to the group's limits, and the command behind them.
@@ -132,7 +178,8 @@ impl Work {
 
     /// Drops the disk and opens it again, however long that takes; `None` when the log is closed meanwhile.
     async fn reopen(self) -> Option<Self> {
-        let Self { mut open, slot, mut receiver, writer, clock, .. } = self;
+        let Self { mut open, slot, mut receiver, writer, looking, clock, jobs, .. } = self;
+        drop(looking);
         slot.set(None);
         writer.give_up();
         let mut wait_ms = REOPEN_FIRST_MS;
@@ -151,8 +198,7 @@ impl Work {
         };
         tracing::info!("the log is open again");
         slot.set(Some(writer.reader()));
-        let Self { group_pushes_max, group_bytes_max, group_changes_max, .. } = self;
-        Some(Self { open, slot, receiver, writer, clock, group_pushes_max, group_bytes_max, group_changes_max })
+        Some(Self { open, slot, receiver, writer, looking: None, clock, jobs, ..self })
     }
 }
 

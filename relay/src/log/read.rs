@@ -10,9 +10,9 @@ use comptoir_engine::change::Change;
 use comptoir_engine::digest::Digest;
 use comptoir_engine::disk::{Disk, txn};
 use comptoir_engine::gate::Lineage;
-use comptoir_engine::id::{DocumentId, LogSeq, RecordId, WorkspaceId};
+use comptoir_engine::id::{ChangeHash, DocumentId, LogSeq, RecordId, WorkspaceId};
 use comptoir_engine::wire::batch::{self, Batch, Item, Style};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -148,7 +148,7 @@ impl Log {
     }
 }
 
-fn read_entries(
+pub(super) fn read_entries(
     disk: &dyn Disk,
     workspace: &WorkspaceId,
     after: LogSeq,
@@ -195,6 +195,13 @@ pub(super) fn read_leaves(disk: &dyn Disk, workspace: &WorkspaceId) -> Result<Ve
     }
 }
 
+/// A wanted document.
+struct Wanted {
+    lineage: Lineage,
+    /// Changes that were not found yet.
+    lacking: HashSet<ChangeHash>,
+}
+
 /// Gathers the changes of wanted documents from the log, entry by entry, and sends them in batches.
 struct Records<'a> {
     disk: &'a dyn Disk,
@@ -206,35 +213,49 @@ struct Records<'a> {
 
 impl Records<'_> {
     fn send_all(&mut self, wanted: &[RecordId], through: LogSeq) -> Result<(), LogError> {
-        let mut lineages = HashMap::new();
+        let mut documents = HashMap::new();
         let mut entries = BTreeSet::new();
         for record in wanted {
             let row = txn::read(self.disk, &rows::document_key(self.workspace, record))?;
             let lineage = rows::decode::<DocumentRow>(row)?.unwrap_or_default().lineage;
-            entries.extend(lineage.entries().into_iter().filter(|seq| *seq <= through));
-            lineages.insert(record.clone(), lineage);
+            let mut lacking = HashSet::new();
+            for (hash, seq) in lineage.changes().filter(|(_, seq)| *seq <= through) {
+                entries.insert(seq);
+                lacking.insert(hash);
+            }
+            documents.insert(record.clone(), Wanted { lineage, lacking });
         }
         // In order of the log, so that a change comes behind those it follows.
+        let mut read = LogSeq(0);
         for seq in entries {
-            self.add_entry(&lineages, seq)?;
+            // Its entry may have become one with those behind it.
+            if seq > read {
+                read = self.add_entry(&mut documents, seq)?;
+            }
+        }
+        if let Some((record, _)) = documents.iter().find(|(_, wanted)| !wanted.lacking.is_empty()) {
+            return Err(LogError::Damaged(format!("the entries of {} lack changes of {record}", self.workspace)));
         }
         self.close(self.items.len())
     }
 
-    fn add_entry(&mut self, lineages: &HashMap<RecordId, Lineage>, seq: LogSeq) -> Result<(), LogError> {
-        let bytes = txn::read(self.disk, &rows::entry_key(self.workspace, seq))?;
-        let bytes =
-            bytes.ok_or_else(|| LogError::Damaged(format!("entry {} of {} is missing", seq.0, self.workspace)))?;
+    /// Adds what is wanted of the entry that holds this place of the log; where that entry stands.
+    fn add_entry(&mut self, documents: &mut HashMap<RecordId, Wanted>, seq: LogSeq) -> Result<LogSeq, LogError> {
+        let (from, until) = (rows::entry_key(self.workspace, seq), rows::entry_key(self.workspace, LogSeq(u64::MAX)));
+        let row = txn::scan(self.disk, &from, &until, 1)?.pop();
+        let missing = || LogError::Damaged(format!("entry {} of {} is missing", seq.0, self.workspace));
+        let (key, bytes) = row.ok_or_else(missing)?;
+        let seq = rows::entry_seq(&key).ok_or_else(missing)?;
         let unpacked = Batch::decode(&bytes)?
-            .unpack(self.workspace, |record, actor, number| lineages.get(record)?.hash_of(actor, number))?;
+            .unpack(self.workspace, |record, actor, number| documents.get(record)?.lineage.hash_of(actor, number))?;
         for (record, change) in &unpacked.changes {
-            // Changes of other documents cannot be rebuilt here, and need not be.
-            let Some(lineage) = lineages.get(record) else { continue };
-            let change = change.as_ref().ok().filter(|change| lineage.contains(&change.hash()));
-            let change = change.ok_or_else(|| LogError::Damaged(format!("entry {} of {}", seq.0, self.workspace)))?;
-            self.add(record, change, lineage)?;
+            // Changes of other documents, and those newer than the lineage, cannot be rebuilt here, and need not be.
+            let (Some(wanted), Ok(change)) = (documents.get_mut(record), change) else { continue };
+            if wanted.lacking.remove(&change.hash()) {
+                self.add(record, change, &wanted.lineage)?;
+            }
         }
-        Ok(())
+        Ok(seq)
     }
 
     fn add(&mut self, record: &RecordId, change: &Change, lineage: &Lineage) -> Result<(), LogError> {

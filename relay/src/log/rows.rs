@@ -6,10 +6,12 @@
 //! w 00 <workspace>                           WorkspaceRow: epoch, tail, digest, when it was made
 //! e 00 <workspace> 00 <seq, u64 BE>          an entry: one push, the batch's own bytes (see engine, wire::batch)
 //! d 00 <workspace> 00 <collection> 00 <key>  DocumentRow: the document's lineage; each change with its entry's seq
+//! c 00 <workspace>                           CompactedRow: through where short entries have become long ones
 //! ```
 //!
 //! No name contains a zero byte, so the rows of one workspace stand together, in order of seq or of record. The values
-//! but the entries begin with a version byte; an entry begins with its batch's.
+//! but the entries begin with a version byte; an entry begins with its batch's. Seqs have gaps where entries became one: a
+//! change is in the first entry from its seq on.
 
 use comptoir_engine::codec::{self, CodecError, Decode, Encode, Versioned};
 use comptoir_engine::digest::Digest;
@@ -53,6 +55,17 @@ impl Versioned for DocumentRow {
     const VERSION: u8 = 1;
 }
 
+/// How far one workspace's log is compact.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub(super) struct CompactedRow {
+    pub(super) through: u64,
+}
+
+impl Versioned for CompactedRow {
+    const WHAT: &'static str = "a compacted log's row";
+    const VERSION: u8 = 1;
+}
+
 /// The last entry of a log, and the digest of all records there: always one pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Head {
@@ -92,6 +105,10 @@ pub(super) const WORKSPACES: (&[u8], &[u8]) = (b"w\0", b"w\x01");
 
 pub(super) fn workspace_key(workspace: &WorkspaceId) -> Vec<u8> {
     [b"w\0", workspace.as_str().as_bytes()].concat()
+}
+
+pub(super) fn compacted_key(workspace: &WorkspaceId) -> Vec<u8> {
+    [b"c\0", workspace.as_str().as_bytes()].concat()
 }
 
 pub(super) fn entry_key(workspace: &WorkspaceId, seq: LogSeq) -> Vec<u8> {

@@ -57,7 +57,8 @@ pub struct Exchange {
     follow: Follow,
     pushes: Pushes,
     comparing: Comparing,
-    paging: bool,
+    /// Through where a page is being read.
+    paging: Option<LogSeq>,
 }
 
 impl Exchange {
@@ -73,7 +74,7 @@ impl Exchange {
         let follow = Follow::new(position, hello.credit_bytes);
         let device = format!("{} ({})", super::named(hello), hello.device());
         let exchange =
-            Self { device, follow, pushes: Pushes::default(), comparing: Comparing::default(), paging: false };
+            Self { device, follow, pushes: Pushes::default(), comparing: Comparing::default(), paging: None };
         (exchange, FromRelay::Welcome(welcome))
     }
 
@@ -98,7 +99,7 @@ impl Exchange {
             }
             FromDevice::Reconcile { payload } => {
                 self.follow.pause();
-                self.paging = false;
+                self.paging = None;
                 self.comparing.handle_reconcile(payload, room.durable()).map(Some)
             }
             FromDevice::Want { leaves, last } => {
@@ -166,7 +167,7 @@ impl Exchange {
         if let Some((push, outcome)) = self.pushes.poll() {
             return self.receipt(push, outcome, room).map(Due::Message);
         }
-        if self.paging || !self.follow.may_send(head) {
+        if self.paging.is_some() || !self.follow.may_send(head) {
             return Ok(Due::Nothing);
         }
         let (after, bytes_max) = (self.follow.position(), self.follow.bytes_wanted());
@@ -174,14 +175,16 @@ impl Exchange {
             let message = self.follow.take(&entries, head).map(FromRelay::Entries);
             return Ok(message.map_or(Due::Nothing, Due::Message));
         }
-        self.paging = true;
+        self.paging = Some(head.tail);
         Ok(Due::Page { after, through: head.tail, bytes_max })
     }
 
     /// The page that was read; `head` as for [`Exchange::poll`]. When receipts have come meanwhile they go first, and it
     /// is read again.
     pub fn handle_page(&mut self, page: &[Arc<Entry>], head: Head) -> Result<Option<FromRelay>, End> {
-        if !std::mem::replace(&mut self.paging, false) || self.pushes.has_answer() {
+        let Some(through) = self.paging.take().filter(|_| !self.pushes.has_answer()) else { return Ok(None) };
+        if page.is_empty() && head.tail > through {
+            // What was to be read may have become one with what came since: to be read again.
             return Ok(None);
         }
         match self.follow.take(page, head).map(FromRelay::Entries) {

@@ -83,6 +83,10 @@ impl Follow {
             if entry.after > self.position || entry.seq > head.tail {
                 break;
             }
+            if entry.seq.0 > entry.after.0 + 1 {
+                // Several that became one: others' among them, perhaps.
+                self.own = self.own.split_off(&LogSeq(entry.seq.0 + 1));
+            }
             if !self.own.remove(&entry.seq) {
                 let next = bytes + entry.batch.len() + BATCH_OVERHEAD_BYTES;
                 let full =
@@ -175,6 +179,19 @@ mod tests {
         assert_eq!(follow.acknowledge(&receipt(2, 3), head(1)), (Some(2), None));
         assert_eq!(follow.acknowledge(&receipt(4, 4), head(3)), (None, None));
         assert_eq!(follow.position(), LogSeq(2));
+    }
+
+    #[test]
+    fn entries_that_became_one_with_an_own_one_are_sent_once_there_is_credit() {
+        let mut follow = Follow::new(Some(LogSeq(1)), 0);
+        assert_eq!(follow.acknowledge(&receipt(2, 3), head(1)), (Some(2), None));
+        assert_eq!(follow.acknowledge(&receipt(4, 4), head(2)), (None, None));
+        let compacted = [Arc::new(Entry { seq: LogSeq(4), after: LogSeq(2), batch: vec![0; 10] })];
+        assert_eq!(follow.take(&compacted, head(4)), None);
+        assert!(!follow.may_send(head(4)), "to be read again and again");
+        follow.add_credit(1);
+        let sent = follow.take(&compacted, head(4)).expect("another's entry is in it");
+        assert_eq!((sent.batches.len(), sent.through, sent.digest), (1, 4, Some([4; 32])));
     }
 
     #[test]

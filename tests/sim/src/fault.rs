@@ -49,11 +49,13 @@ pub enum Fault {
     DeviceRolledBack,
     /// A token ended while its session was going on.
     TokenRevoked,
+    /// Entries of the relay's log became one.
+    RelayCompacted,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Delay,
         Self::Loss,
         Self::Duplicate,
@@ -77,6 +79,7 @@ impl Fault {
         Self::DeviceCloned,
         Self::DeviceRolledBack,
         Self::TokenRevoked,
+        Self::RelayCompacted,
     ];
 
     /// Its name in reports.
@@ -105,6 +108,7 @@ impl Fault {
             Self::DeviceCloned => "device_cloned",
             Self::DeviceRolledBack => "device_rolled_back",
             Self::TokenRevoked => "token_revoked",
+            Self::RelayCompacted => "relay_compacted",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The simulated relay without sockets: the real writer over a simulated disk. Must not know devices or the network.
 
 use crate::ledger::{Ledger, LogAt};
-use crate::oracle::Violation;
+use crate::oracle::{Kind, Violation, broken};
 use crate::plan::stream;
 use crate::till::workspace;
 use comptoir_engine::Timestamp;
@@ -12,7 +12,7 @@ use comptoir_engine::wire::message::Role;
 use comptoir_relay::auth::{Auth, Grant, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::Clock;
-use comptoir_relay::log::{LogError, OpenedDisk, Push, Reader, Writer};
+use comptoir_relay::log::{Compacted, LogError, OpenedDisk, Push, Reader, Writer};
 use comptoir_relay::room::Room;
 use rand::Rng as _;
 use std::sync::{Arc, OnceLock, Weak};
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// Small, so that followers also read from the disk.
 const RECENT_BYTES_MAX: usize = 600;
+/// Few, so that entries often become one.
+const COMPACT_ENTRIES: usize = 2;
 
 #[derive(Debug)]
 struct FixedClock;
@@ -59,6 +61,7 @@ pub(crate) struct Post {
     pub(crate) backup: Option<SimDisk>,
     pub(crate) life: u64,
     writer: Option<Writer>,
+    compacted: Option<Compacted>,
     seed: u64,
 }
 
@@ -75,6 +78,7 @@ impl Post {
             backup: None,
             life: 0,
             writer: None,
+            compacted: None,
             seed,
         }
     }
@@ -122,6 +126,7 @@ impl Post {
             writer.give_up();
         }
         self.queue.clear();
+        self.compacted = None;
     }
 
     /// Another disk: what the log held before is no longer promised.
@@ -140,5 +145,22 @@ impl Post {
         }
         let (Some(reader), Some(room)) = (self.reader(), &self.room) else { return Ok(Ok(())) };
         self.ledger.follow(LogAt { reader: &reader, epoch: room.epoch(), head: room.durable() }, now_ms)
+    }
+
+    /// Looks for entries to compact; whether there are some. A look that the disk fails is given up.
+    pub(crate) fn look(&mut self) -> Result<bool, Violation> {
+        let Some(look) = self.writer.as_mut().and_then(|writer| writer.look(COMPACT_ENTRIES)) else { return Ok(false) };
+        self.compacted = match look.run() {
+            Ok(compacted) => compacted,
+            Err(LogError::Disk(_)) => None,
+            Err(error) => return broken(Kind::LogBroken, format!("a look at the log: {error}")),
+        };
+        Ok(self.compacted.is_some())
+    }
+
+    /// Puts in place what the last look found; `None` when that was nothing.
+    pub(crate) fn replace(&mut self) -> Option<Result<(), LogError>> {
+        let (writer, compacted) = (self.writer.as_mut()?, self.compacted.take()?);
+        Some(writer.replace(compacted))
     }
 }

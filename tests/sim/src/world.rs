@@ -119,6 +119,14 @@ enum Event {
     Store {
         life: u64,
     },
+    /// The relay looks at its log for what to compact.
+    Compact {
+        life: u64,
+    },
+    /// It puts what it found in its place.
+    Compacted {
+        life: u64,
+    },
     RelayReopen {
         life: u64,
     },
@@ -263,6 +271,8 @@ impl World {
                 Ok(())
             }
             Event::Store { life } => self.store(life),
+            Event::Compact { life } => self.begin_compaction(life),
+            Event::Compacted { life } => self.end_compaction(life),
             Event::RelayReopen { life } => match self.post.life == life && !self.post.is_open() {
                 true => self.open_relay(),
                 false => Ok(()),

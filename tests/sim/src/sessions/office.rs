@@ -5,6 +5,7 @@ use super::machine::conn_from;
 use super::pace::paced;
 use super::town::{PORT, Shared, held};
 use super::wire::RelayEnd;
+use crate::fault::Fault;
 use crate::ledger::LogAt;
 use crate::plan::stream;
 use crate::post::grant;
@@ -29,6 +30,8 @@ use turmoil::net::TcpListener;
 
 /// Small, so that followers also read from the disk.
 const RECENT_BYTES_MAX: usize = 600;
+/// Few, so that entries often become one.
+const COMPACT_ENTRIES: usize = 4;
 /// How long a relay whose disk does not open waits before it is started again.
 const RESTART: Duration = Duration::from_millis(100);
 
@@ -57,7 +60,12 @@ impl Disk for Witnessed {
     }
 
     fn apply(&self, batch: Batch) -> Result<(), DiskError> {
-        self.disk.apply(batch)
+        let compacts = batch.rows.iter().any(|(key, value)| key.starts_with(b"e\0") && value.is_none());
+        self.disk.apply(batch)?;
+        if compacts {
+            held(&self.town).count(Fault::RelayCompacted);
+        }
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), DiskError> {
@@ -122,7 +130,7 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
     };
     // wait: simulated; the relay is down
     sleep(Duration::from_millis(wait_ms)).await;
-    let config = Config { recent_bytes_max: RECENT_BYTES_MAX, ..Config::default() };
+    let config = Config { recent_bytes_max: RECENT_BYTES_MAX, compact_entries: COMPACT_ENTRIES, ..Config::default() };
     let (log, work) = loop {
         match Log::start_here(Box::new(Opener { town: town.clone() }), &config, time.clone()) {
             Ok(started) => break started,

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::net::DOWN_MAX;
 use crate::oracle::{Kind, Violation};
 use crate::post::grant;
+use comptoir_engine::disk::DiskError;
 use comptoir_engine::id::LogSeq;
 use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay};
 use comptoir_relay::log::{Entry, LogError, Outcome, Push};
@@ -329,7 +330,33 @@ impl World {
         if self.post.store(self.now_ms)?.is_err() {
             return self.relay_failed();
         }
+        if self.rng.random_bool(0.3) {
+            let wait_ms = self.rng.random_range(0..500);
+            self.after(wait_ms, Event::Compact { life });
+        }
         self.talk_all()
+    }
+
+    pub(super) fn begin_compaction(&mut self, life: u64) -> Result<(), Violation> {
+        if self.post.life != life || !self.post.look()? {
+            return Ok(());
+        }
+        let wait_ms = self.rng.random_range(0..500);
+        self.after(wait_ms, Event::Compacted { life });
+        Ok(())
+    }
+
+    pub(super) fn end_compaction(&mut self, life: u64) -> Result<(), Violation> {
+        if self.post.life != life {
+            return Ok(());
+        }
+        match self.post.replace() {
+            Some(Ok(())) => self.count(Fault::RelayCompacted),
+            // It is tried again when the log has grown.
+            None | Some(Err(LogError::Disk(DiskError::NoRoom { .. }))) => {}
+            Some(Err(_)) => return self.relay_failed(),
+        }
+        Ok(())
     }
 
     pub(super) fn talk_all(&mut self) -> Result<(), Violation> {
