@@ -12,12 +12,14 @@ use super::{ENTRY_BYTES_MAX, Entry, LogError};
 use comptoir_engine::disk::{Disk, txn};
 use comptoir_engine::gate::Lineage;
 use comptoir_engine::id::{LogEpoch, LogSeq, RecordId, WorkspaceId};
-use comptoir_engine::wire::batch::{self, BATCH_CHANGES_MAX, Batch, Item, Style};
+use comptoir_engine::wire::batch::{self, Batch, Item, Style};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A run is this long at most, in bytes of its batches.
 const RUN_BYTES_MAX: usize = 128 << 10;
+/// Or this long, in changes: all are in memory at a time, some 2 KiB each.
+const RUN_CHANGES_MAX: usize = 4_096;
 /// Of the entries after which a log is looked at, a run has at least this part.
 const RUN_ENTRIES_PART: usize = 32;
 
@@ -49,14 +51,19 @@ impl Look {
         };
         let done = rows::decode::<CompactedRow>(self.read(&rows::compacted_key(&self.workspace))?)?;
         let mut done = LogSeq(done.map_or(0, |row| row.through));
+        let run_entries_min = (self.entries_min / RUN_ENTRIES_PART).max(2);
         loop {
             let page = read_entries(&*self.disk, &self.workspace, done, self.through, RUN_BYTES_MAX)?;
             let Some(last) = page.last() else { return Ok(None) };
-            let entries = worthwhile(&page);
-            if entries.len() >= (self.entries_min / RUN_ENTRIES_PART).max(2) {
+            let mut entries = worthwhile(&page);
+            while entries.len() >= run_entries_min {
                 let (items, run) = self.changes(entries)?;
+                entries = &entries[run.len().max(1)..];
+                if run.len() < run_entries_min {
+                    continue;
+                }
                 let packed = batch::pack(&items, Style::Compact).ok().filter(|packed| packed.len() <= ENTRY_BYTES_MAX);
-                if let Some(batch) = packed.filter(|_| run.len() > 1) {
+                if let Some(batch) = packed {
                     let workspace = self.workspace.clone();
                     return Ok(Some(Compacted { workspace, epoch: row.epoch(), run, batch, done }));
                 }
@@ -68,14 +75,14 @@ impl Look {
         }
     }
 
-    /// The changes of entries, as many of the first ones as a batch may hold, and which those are.
+    /// The changes of entries, as many of the first ones as a run may hold, and which those are.
     fn changes(&self, entries: &[Arc<Entry>]) -> Result<(Vec<Item>, Vec<LogSeq>), LogError> {
         let mut lineages: HashMap<RecordId, Lineage> = HashMap::new();
         let (mut items, mut run) = (Vec::new(), Vec::new());
         for entry in entries {
             let damaged = || LogError::Damaged(format!("entry {} of {}", entry.seq.0, self.workspace));
             let batch = Batch::decode(&entry.batch)?;
-            if items.len() + batch.len() > BATCH_CHANGES_MAX {
+            if items.len() + batch.len() > RUN_CHANGES_MAX {
                 break;
             }
             let mut failed = None;
