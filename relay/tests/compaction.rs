@@ -82,9 +82,14 @@ async fn a_device_that_has_nothing_gets_all_from_few_entries_and_the_log_goes_on
     let relay = relay(dir.path()).await;
     let mut authors = [Author::new(1, "0"), Author::new(2, "1")];
     let mut device = Device::editor(&relay).await;
-    fill(&mut device, &mut authors).await;
+    let items = fill(&mut device, &mut authors).await;
     let entries = compacted(&relay, 40).await;
     assert!(entries.is_sorted() && entries.last() == Some(&PUSHES), "{entries:?}");
+    let pushed_bytes: usize = items.iter().map(|item| kit::pack(std::slice::from_ref(item)).len()).sum();
+    let log = relay.log().entries(&grant(&relay), LogSeq(0), LogSeq(PUSHES), usize::MAX).await.expect("a log");
+    let log_bytes: usize = log.iter().map(|entry| entry.batch.len()).sum();
+    println!("{PUSHES} entries, {pushed_bytes} bytes, became {}, {log_bytes} bytes", log.len());
+    assert!(log_bytes * 4 < pushed_bytes, "{log_bytes} of {pushed_bytes} bytes");
 
     let mut newcomer = Device::editor(&relay).await;
     let (mut held, mut through) = (Held::default(), 0);
