@@ -225,7 +225,7 @@ impl Drive {
                     self.names(path, |name| Naming::Set(name, Node::Folder));
                 }
             }
-            Step::Said { .. } | Step::Failed { .. } => {}
+            Step::Said { .. } | Step::Failed { .. } | Step::PartSync { .. } => {}
         }
     }
 

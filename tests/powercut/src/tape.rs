@@ -16,6 +16,8 @@ pub enum Step {
     Zero { inode: u64, at: usize, length: usize },
     /// A file or folder synced.
     Sync { inode: u64, path: PathBuf },
+    /// A part of a file given to the system to write, which promises nothing after a power cut.
+    PartSync { inode: u64, path: PathBuf },
     /// A name changed.
     Rename { from: PathBuf, to: PathBuf },
     /// A name removed.
@@ -65,6 +67,7 @@ fn step(rest: &mut &[u8]) -> Option<Step> {
         9 => Step::Said { fd: a, bytes: bytes.to_vec() },
         10 => Step::Zero { inode, at, length },
         11 => Step::Failed { call: text(name), path: PathBuf::from(text(bytes)) },
+        12 => Step::PartSync { inode, path },
         other => panic!("no record begins with {other}"),
     };
     *rest = reader;

@@ -4,7 +4,9 @@ use comptoir_engine::disk::StoreKind;
 use comptoir_powercut::cuts::{self, Report, Side};
 use comptoir_powercut::process::{Watched, scratch};
 use comptoir_powercut::sales::Sales;
+use comptoir_powercut::tape::Step;
 use comptoir_powercut::{device, relay};
+use std::path::Path;
 
 /// States of each kind. A longer campaign: `cargo run --release --bin powercut -- --states 5000`.
 const STATES: usize = 150;
@@ -28,6 +30,22 @@ fn what_a_device_reported_saved_survives_every_power_cut() {
 fn what_a_relay_acknowledged_survives_every_power_cut() {
     assert_nothing_lost(&cuts::campaign(Side::Relay, StoreKind::Sled, STATES, 1), STATES);
     assert_nothing_lost(&cuts::campaign(Side::Relay, StoreKind::Redb, STATES_OF_REDB, 1), STATES_OF_REDB);
+}
+
+#[test]
+fn sled_syncs_files_and_never_parts_of_them() {
+    let folder = scratch();
+    let watched = Watched::new(&folder.path().join("till"), StoreKind::Sled);
+    // Enough for the journal to be given to sled.
+    device::record(&watched, 900);
+    let steps = watched.steps();
+    let of_sled = |path: &Path| path.ends_with("sled/db");
+    assert!(
+        steps.iter().any(|step| matches!(step, Step::Sync { path, .. } if of_sled(path))),
+        "sled was given nothing"
+    );
+    let part = steps.iter().find(|step| matches!(step, Step::PartSync { .. }));
+    assert_eq!(part, None, "a sync that a power cut undoes");
 }
 
 #[test]

@@ -214,12 +214,13 @@ unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
     unsafe { syncing("fdatasync", fd, libc::SYS_fdatasync) }
 }
 
-/// Promises nothing after a power cut, so nothing is noted.
+/// Promises nothing after a power cut.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sync_file_range(fd: c_int, at: off_t, length: off_t, flags: c_uint) -> c_int {
     unsafe {
         let call = || libc::syscall(libc::SYS_sync_file_range, fd, at, length, flags) as ssize_t;
-        filed("sync_file_range", true, fd, call, |_, _, _, _| {}) as c_int
+        let note = |order: &Order, inode, path: &[u8], _| order.note(Kind::PartSync, inode, (0, 0), path, &[]);
+        filed("sync_file_range", true, fd, call, note) as c_int
     }
 }
 

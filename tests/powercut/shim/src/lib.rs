@@ -37,6 +37,7 @@ pub(crate) enum Kind {
     Said = 9,
     Zero = 10,
     Failed = 11,
+    PartSync = 12,
 }
 
 /// What was asked for by environment variables.
