@@ -41,6 +41,8 @@ pub enum Fault {
     RelayRestored,
     /// The relay's disk was replaced by an empty one.
     RelayWiped,
+    /// Another relay took over, with a log of its own: an empty one, or what it held when it was last in charge.
+    RelaySwitched,
     /// A device's disk was replaced by a backup, which its marker shows.
     DeviceRestored,
     /// A device's disk was copied to a new device.
@@ -55,7 +57,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Delay,
         Self::Loss,
         Self::Duplicate,
@@ -75,6 +77,7 @@ impl Fault {
         Self::FailedCall,
         Self::RelayRestored,
         Self::RelayWiped,
+        Self::RelaySwitched,
         Self::DeviceRestored,
         Self::DeviceCloned,
         Self::DeviceRolledBack,
@@ -104,6 +107,7 @@ impl Fault {
             Self::FailedCall => "failed_call",
             Self::RelayRestored => "relay_restored",
             Self::RelayWiped => "relay_wiped",
+            Self::RelaySwitched => "relay_switched",
             Self::DeviceRestored => "device_restored",
             Self::DeviceCloned => "device_cloned",
             Self::DeviceRolledBack => "device_rolled_back",

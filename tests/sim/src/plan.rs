@@ -86,6 +86,8 @@ pub enum Action {
     RelayRestore { down_ms: u64 },
     /// The relay begins again with nothing.
     RelayWipe { down_ms: u64 },
+    /// The other relay takes over.
+    RelaySwitch { down_ms: u64 },
 }
 
 /// A run's devices, records, and what happens when.
@@ -133,8 +135,20 @@ impl Plan {
                 fault(&mut rng, kind, device, (at, safety_ms), &mut actions);
             }
         }
+        switches(seed, safety_ms, &mut actions);
         actions.sort_by_key(|(at, _)| *at);
         Self { seed, devices, records, delays, actions }
+    }
+}
+
+/// In one of eight runs the shop goes over to its other relay, and back.
+fn switches(seed: u64, safety_ms: u64, actions: &mut Vec<(u64, Action)>) {
+    let mut rng = stream(seed, 3000, 0);
+    if rng.random_bool(0.125) {
+        for _ in 0..rng.random_range(1..=4) {
+            let down_ms = rng.random_range(0..15_000);
+            actions.push((moment(&mut rng, safety_ms), Action::RelaySwitch { down_ms }));
+        }
     }
 }
 

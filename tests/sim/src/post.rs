@@ -60,6 +60,8 @@ pub(crate) struct Post {
     pub(crate) cut_with_failure: Option<usize>,
     pub(crate) backup: Option<SimDisk>,
     pub(crate) life: u64,
+    /// The disk of the other relay, and its identity.
+    spare: Option<(SimDisk, String)>,
     writer: Option<Writer>,
     compacted: Option<Compacted>,
     seed: u64,
@@ -77,6 +79,7 @@ impl Post {
             cut_with_failure: None,
             backup: None,
             life: 0,
+            spare: None,
             writer: None,
             compacted: None,
             seed,
@@ -134,6 +137,15 @@ impl Post {
         self.disk = disk;
         self.disk.fill(self.full);
         self.identity = format!("{}+", self.identity);
+        self.ledger.forget();
+    }
+
+    /// The other relay's disk: what the log held before is no longer promised.
+    pub(crate) fn switch(&mut self) {
+        let (disk, identity) = self.spare.take().unwrap_or((SimDisk::new(), "the other drive".to_owned()));
+        let before = std::mem::replace(&mut self.disk, disk);
+        self.spare = Some((before, std::mem::replace(&mut self.identity, identity)));
+        self.disk.fill(self.full);
         self.ledger.forget();
     }
 

@@ -72,6 +72,7 @@ impl Driver {
                 }
             }
             Action::RelayWipe { down_ms } => self.replace_relay(Fault::RelayWiped, SimDisk::new(), down_ms),
+            Action::RelaySwitch { down_ms } => self.switch_relay(down_ms),
             // Below a WebSocket no attempt to connect arrives twice.
             Action::ConnectTwice { .. } => {}
         }
@@ -268,6 +269,18 @@ impl Driver {
         town.office.drive.replace(disk);
         town.office.drive.marker.push('+');
         town.office.ledger.forget();
+    }
+
+    /// The other relay takes over, with its own disk.
+    fn switch_relay(&mut self, down_ms: u64) {
+        let (before, marker) = {
+            let town = held(&self.town);
+            (town.office.drive.disk.clone(), town.office.drive.marker.clone())
+        };
+        let spare = held(&self.town).office.spare.replace((before, marker));
+        let (disk, marker) = spare.unwrap_or((SimDisk::new(), "the other drive".to_owned()));
+        self.replace_relay(Fault::RelaySwitched, disk, down_ms);
+        held(&self.town).office.drive.marker = marker;
     }
 
     /// Ends what was for a while, and processes whose time has come.

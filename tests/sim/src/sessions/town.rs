@@ -172,6 +172,8 @@ impl Desk {
 pub(super) struct Office {
     pub(super) drive: Drive,
     pub(super) backup: Option<SimDisk>,
+    /// The disk of the other relay, and its marker.
+    pub(super) spare: Option<(SimDisk, String)>,
     pub(super) ledger: Ledger,
 }
 
@@ -231,7 +233,7 @@ impl Town {
             seed: plan.seed,
             auth: Auth::new(catalog(), time.clone()),
             time,
-            office: Office { drive: Drive::new(1000), backup: None, ledger: Ledger::new() },
+            office: Office { drive: Drive::new(1000), backup: None, spare: None, ledger: Ledger::new() },
             desks: Vec::new(),
             conns: BTreeMap::new(),
             violation: None,

@@ -114,6 +114,14 @@ impl World {
                 self.count(Fault::RelayWiped);
                 self.replace_relay(SimDisk::new(), down_ms);
             }
+            Action::RelaySwitch { down_ms } => {
+                self.count(Fault::RelaySwitched);
+                self.close_relay(false);
+                self.post.switch();
+                self.relay_forgot = true;
+                self.grow_lenient();
+                self.reopen_relay(down_ms);
+            }
             _ => {}
         }
         Ok(())
