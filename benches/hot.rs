@@ -113,7 +113,8 @@ fn look(tills: &mut [Till], hot: &RecordId) -> ([Duration; 4], usize) {
     let (mut own, mut bytes, mut heard, mut crossed, mut read) = (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..TIMES {
         let (took, written) = tills[0].sell(hot);
-        (own.push(took), bytes.push(written));
+        own.push(took);
+        bytes.push(written);
         let batches = tills[0].sent();
         (1..tills.len()).for_each(|till| heard.push(tills[till].hear(&batches)));
         // Two at once, and each hears of the other's.
