@@ -115,7 +115,7 @@ pub fn of_device(steps: &[Step], sales: &Sales, count: usize, seed: u64) -> Repo
 
 /// Power cuts of a relay.
 pub fn of_relay(recorded: &Recorded, count: usize, seed: u64) -> Report {
-    let Recorded { steps, token, entries } = recorded;
+    let Recorded { steps, token, changes } = recorded;
     let (mut promised, mut heard) = (Promised::default(), 0);
     replay(steps, count, seed, |data, cut| {
         steps[heard..cut].iter().for_each(|step| promised.hear(step));
@@ -128,8 +128,7 @@ pub fn of_relay(recorded: &Recorded, count: usize, seed: u64) -> Report {
         };
         let log = relay::log_folder(data);
         let opened = relay::open(&log, &grant).map_err(|error| format!("LOST: {error}"))?;
-        let held = opened.entries.len();
-        let tail = opened.entries.last().map_or(0, |entry| entry.seq.0);
+        let (held, tail) = (opened.changes.len(), opened.last.0);
         if tail < promised.through {
             return Err(format!(
                 "LOST: {} entries of {} that were promised",
@@ -137,8 +136,8 @@ pub fn of_relay(recorded: &Recorded, count: usize, seed: u64) -> Report {
                 promised.through
             ));
         }
-        if opened.entries != entries[..held.min(entries.len())] {
-            return Err("LOST: other entries than were written".to_owned());
+        if opened.changes != changes[..held.min(changes.len())] {
+            return Err("LOST: other changes than were written".to_owned());
         }
         if opened.head.tail.0 != tail || opened.head.digest != opened.sum {
             return Err("the log's head does not fit its rows".to_owned());

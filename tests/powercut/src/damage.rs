@@ -5,9 +5,8 @@ use crate::cuts::Side;
 use crate::device;
 use crate::failures::copy;
 use crate::process::scratch;
-use crate::relay;
+use crate::relay::{self, Placed};
 use crate::sales::{REFUSED, Sales};
-use comptoir_relay::log::Entry;
 use comptoir_tests::device::Device;
 use comptoir_tests::program::{self, Running, binary};
 use comptoir_tests::relay::Relay;
@@ -18,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 const PAGE_BYTES: usize = 4096;
 /// How a file is spoiled.
@@ -77,7 +75,7 @@ pub struct Patient {
     side: Side,
     sales: usize,
     folder: tempfile::TempDir,
-    entries: Vec<Arc<Entry>>,
+    changes: Vec<Placed>,
     token: String,
 }
 
@@ -115,8 +113,8 @@ impl Patient {
         // A copy is read, so that the folder stays as its process left it.
         copy(&path("relay"), &path("read"));
         let grant = relay::grant(&path("read"), &token).expect("the token is good");
-        let entries = relay::open(&relay::log_folder(&path("read")), &grant).expect("the log opens").entries;
-        Self { side, sales, folder, entries, token }
+        let changes = relay::open(&relay::log_folder(&path("read")), &grant).expect("the log opens").changes;
+        Self { side, sales, folder, changes, token }
     }
 
     fn path(&self) -> PathBuf {
@@ -227,12 +225,11 @@ impl Patient {
         };
         match relay::open(&relay::log_folder(folder), &grant) {
             Err(error) => Shown::RefusedAtOpen(error.to_string()),
-            Ok(opened) if opened.entries == self.entries && opened.head.digest == opened.sum => Shown::All,
+            Ok(opened) if opened.changes == self.changes && opened.head.digest == opened.sum => Shown::All,
             Ok(opened) => {
-                let fits =
-                    opened.head.digest == opened.sum && opened.entries.last().map(|e| e.seq) == Some(opened.head.tail);
+                let fits = opened.head.digest == opened.sum && opened.last == opened.head.tail;
                 let check = if fits { Ok(()) } else { Err("the head does not fit the rows".to_owned()) };
-                Shown::Else(format!("{} of {} entries", opened.entries.len(), self.entries.len()), check)
+                Shown::Else(format!("{} of {} changes", opened.changes.len(), self.changes.len()), check)
             }
         }
     }

@@ -9,7 +9,8 @@ use comptoir::{Comptoir, Mode, Settings, WorkspaceId};
 use comptoir_engine::Timestamp;
 use comptoir_engine::digest::Digest;
 use comptoir_engine::disk;
-use comptoir_engine::id::{LogEpoch, LogSeq};
+use comptoir_engine::id::{ActorId, ChangeHash, LogEpoch, LogSeq, RecordId};
+use comptoir_engine::wire::Batch;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, FromRelay};
 use comptoir_relay::auth::{Auth, Grant};
 use comptoir_relay::catalog::Catalog;
@@ -153,8 +154,8 @@ pub struct Recorded {
     pub steps: Vec<Step>,
     /// The token, and after which step it was given.
     pub token: (String, usize),
-    /// Its log in the end.
-    pub entries: Vec<Arc<Entry>>,
+    /// The changes of its log in the end, in order.
+    pub changes: Vec<Placed>,
 }
 
 /// Records a relay to which three devices push, all at once; it is killed in between.
@@ -192,9 +193,9 @@ pub fn record(watched: &Watched, sales: usize) -> Recorded {
         }
     });
     served.stop();
-    let entries = open(&log_folder(&watched.root), &grant(&watched.root, &token).expect("the token is good"));
-    let entries = entries.expect("the log opens").entries;
-    Recorded { steps: watched.steps(), token: (token, token_after), entries }
+    let opened = open(&log_folder(&watched.root), &grant(&watched.root, &token).expect("the token is good"));
+    let changes = opened.expect("the log opens").changes;
+    Recorded { steps: watched.steps(), token: (token, token_after), changes }
 }
 
 /// The proof that a token is good for the relay in `data`.
@@ -203,10 +204,15 @@ pub fn grant(data: &Path, token: &str) -> Result<Grant, String> {
     Auth::new(Arc::new(catalog), Arc::new(SystemClock)).check(token, WORKSPACE).map_err(|fault| format!("{fault:?}"))
 }
 
+/// A change in the log: whose, and which.
+pub type Placed = (RecordId, ChangeHash);
+
 /// A log that was opened and read through.
 pub struct Opened {
-    /// All its entries.
-    pub entries: Vec<Arc<Entry>>,
+    /// All its changes, in order: entries that became one hold the same.
+    pub changes: Vec<Placed>,
+    /// Its last entry.
+    pub last: LogSeq,
     /// Where it says it stands.
     pub head: Head,
     /// The sum over its documents.
@@ -244,5 +250,23 @@ pub fn open(log: &Path, grant: &Grant) -> Result<Opened, LogError> {
     // Every change of every document can be rebuilt from the entries.
     let records: Vec<_> = leaves.into_iter().map(|(_, record)| record).collect();
     reader.records(grant, &records, head.tail, &mut |_| Ok(()))?;
-    Ok(Opened { entries, head, sum })
+    let last = entries.last().map_or(LogSeq(0), |entry| entry.seq);
+    Ok(Opened { changes: changes(&entries)?, last, head, sum })
+}
+
+/// The changes of all entries, rebuilt from the first one on.
+fn changes(entries: &[Arc<Entry>]) -> Result<Vec<Placed>, LogError> {
+    let (mut changes, mut known) = (Vec::new(), HashMap::new());
+    let workspace = WorkspaceId::new(WORKSPACE).expect("a name");
+    for entry in entries {
+        let find = |record: &RecordId, actor: &ActorId, seq| known.get(&(record.clone(), actor.clone(), seq)).copied();
+        let unpacked = Batch::decode(&entry.batch)?.unpack(&workspace, find)?;
+        for (record, change) in unpacked.changes {
+            let damaged = |refusal| LogError::Damaged(format!("entry {}: {refusal}", entry.seq.0));
+            let change = change.map_err(damaged)?;
+            known.insert((record.clone(), change.parts().actor.clone(), change.parts().seq), change.hash());
+            changes.push((record, change.hash()));
+        }
+    }
+    Ok(changes)
 }
