@@ -111,8 +111,8 @@ impl Bug {
         Self::ReauthorKeepsOutbox,
     ];
 
-    /// Those of tasks, timers and sockets, which only a simulation of sessions can find, and two that both find.
-    pub const SESSIONS: [Self; 12] = [
+    /// Those of tasks, timers and sockets, which only a simulation of sessions can find, and one that both find.
+    pub const SESSIONS: [Self; 11] = [
         Self::DueSlept,
         Self::SilenceBorne,
         Self::PingUnsent,
@@ -123,7 +123,6 @@ impl Bug {
         Self::FollowerUnwoken,
         Self::OutcomeUnheard,
         Self::TokenOutlived,
-        Self::ConnectAwaitedForEver,
         Self::RetriesEnd,
     ];
 }
