@@ -22,6 +22,13 @@ async fn relay(data: &Path) -> Relay {
     kit::relay_with(data, Config { recent_bytes_max: 0, compact_entries: Some(32), ..kit::config() }).await
 }
 
+/// The relay, a device that pushes, and two authors.
+async fn begin(data: &Path) -> (Relay, Device, [Author; 2]) {
+    let relay = relay(data).await;
+    let device = Device::editor(&relay).await;
+    (relay, device, [Author::new(1, "0"), Author::new(2, "1")])
+}
+
 fn grant(relay: &Relay) -> Grant {
     relay.auth().check(&kit::token(relay, "cafe", Role::Reader), "cafe").expect("a grant")
 }
@@ -79,9 +86,7 @@ async fn compacted(relay: &Relay, entries_max: usize) -> Vec<u64> {
 #[tokio::test]
 async fn a_device_that_has_nothing_gets_all_from_few_entries_and_the_log_goes_on() {
     let dir = tempfile::tempdir().expect("a folder");
-    let relay = relay(dir.path()).await;
-    let mut authors = [Author::new(1, "0"), Author::new(2, "1")];
-    let mut device = Device::editor(&relay).await;
+    let (relay, mut device, mut authors) = begin(dir.path()).await;
     let items = fill(&mut device, &mut authors).await;
     let entries = compacted(&relay, 40).await;
     assert!(entries.is_sorted() && entries.last() == Some(&PUSHES), "{entries:?}");
@@ -117,9 +122,7 @@ async fn a_device_that_has_nothing_gets_all_from_few_entries_and_the_log_goes_on
 #[tokio::test]
 async fn a_device_whose_cursor_is_within_an_entry_gets_what_it_lacks() {
     let dir = tempfile::tempdir().expect("a folder");
-    let relay = relay(dir.path()).await;
-    let mut authors = [Author::new(1, "0"), Author::new(2, "1")];
-    let mut device = Device::editor(&relay).await;
+    let (relay, mut device, mut authors) = begin(dir.path()).await;
     let items = fill(&mut device, &mut authors).await;
     let entries = compacted(&relay, 40).await;
     let gone = (1..PUSHES).find(|seq| !entries.contains(seq)).expect("an entry that is gone");
@@ -144,9 +147,7 @@ async fn a_device_whose_cursor_is_within_an_entry_gets_what_it_lacks() {
 #[tokio::test]
 async fn whole_documents_are_found_in_what_their_entries_became() {
     let dir = tempfile::tempdir().expect("a folder");
-    let relay = relay(dir.path()).await;
-    let mut authors = [Author::new(1, "0"), Author::new(2, "1")];
-    let mut device = Device::editor(&relay).await;
+    let (relay, mut device, mut authors) = begin(dir.path()).await;
     fill(&mut device, &mut authors).await;
     compacted(&relay, 40).await;
     let mut batches = relay.log().records(&grant(&relay), vec![kit::record("1")], LogSeq(PUSHES));
