@@ -4,7 +4,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    // The first byte touched in a huge page keeps 2 MiB in memory: an idle relay held 48 MiB with them, 10 without. Where
+    // The first byte touched in a huge page keeps 2 MiB in memory: an idle relay held 48 MiB with them, 13 without. Where
     // that is refused, it holds more.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);

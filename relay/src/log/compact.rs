@@ -2,8 +2,7 @@
 //! run's last entry stood. What a follower has of it already changes nothing there, so no cursor loses its place. Finds a
 //! run beside the writer and without a document; must not write.
 //!
-//! Nothing is left out: a batch of many changes takes less than Automerge's snapshots of their documents
-//! (docs/benchmarks.md), and history stays whole.
+//! Nothing is left out, and history stays whole: what is saved is rows and headers, and like stands beside like.
 
 use super::append::item;
 use super::read::read_entries;
@@ -18,7 +17,7 @@ use std::sync::Arc;
 
 /// A run is this long at most, in bytes of its batches.
 const RUN_BYTES_MAX: usize = 128 << 10;
-/// Or this long, in changes: all are in memory at a time, some 2 KiB each.
+/// Or this long, in changes: all are in memory at a time.
 const RUN_CHANGES_MAX: usize = 4_096;
 /// Of the entries after which a log is looked at, a run has at least this part.
 const RUN_ENTRIES_PART: usize = 32;
