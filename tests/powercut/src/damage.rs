@@ -280,8 +280,8 @@ impl Report {
     }
 }
 
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// All files below a folder, their paths from there on, in order.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(inside) = folders.pop() {

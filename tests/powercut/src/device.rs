@@ -144,7 +144,7 @@ pub fn record(watched: &Watched, sales: usize) {
             // Killed at two thirds; what was not sold is never sold.
             let last = format!("saved {}", from + 2 * part / 3);
             wait::until("a sale in the middle", || (process.line() == last).then_some(()));
-            process.kill();
+            watched.kill(process);
         } else {
             assert!(process.is_alive() || turn < 3);
             process.wait(Duration::from_secs(120)).success();

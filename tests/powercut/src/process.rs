@@ -3,6 +3,7 @@
 use crate::tape::{self, Step};
 use comptoir_engine::disk::StoreKind;
 use comptoir_tests::program::{self, Running};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,6 +44,14 @@ impl Watched {
     /// Starts it.
     pub fn start(&self, program: &str, args: &[&str]) -> Running {
         Running::start(self.command(program, None).args(args))
+    }
+
+    /// Ends a process with SIGKILL at a moment when all that it did is on the tape. Without the lock a kill can fall between
+    /// a call and its note, and the next process goes on from what no replay has.
+    pub fn kill(&self, running: Running) {
+        let tape = OpenOptions::new().create(true).append(true).open(&self.tape).expect("the tape opens");
+        tape.lock().expect("the tape can be locked");
+        running.kill();
     }
 
     /// All that the processes did so far.

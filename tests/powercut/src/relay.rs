@@ -110,7 +110,7 @@ impl Served {
 
     /// Ends it with SIGKILL, and starts it again.
     pub fn kill_and_restart(&mut self, watched: &Watched) {
-        self.running.take().into_iter().for_each(Running::kill);
+        self.running.take().into_iter().for_each(|running| watched.kill(running));
         *self = Self::start(watched, &self.address.clone());
     }
 

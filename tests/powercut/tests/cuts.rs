@@ -2,12 +2,21 @@
 
 use comptoir_engine::disk::StoreKind;
 use comptoir_powercut::cuts::{self, Report, Side};
+use comptoir_powercut::damage::files;
+use comptoir_powercut::drive::{Drive, Loss};
 use comptoir_powercut::process::{Watched, scratch};
 use comptoir_powercut::sales::Sales;
 use comptoir_powercut::tape::Step;
 use comptoir_powercut::{device, relay};
-use std::path::Path;
+use comptoir_tests::program::Running;
+use comptoir_tests::wait;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+/// Kills at any moment of a sale.
+const KILLS: usize = 10;
 /// States of each kind. A longer campaign: `cargo run --release --bin powercut -- --states 5000`.
 const STATES: usize = 150;
 const STATES_OF_REDB: usize = 75;
@@ -30,6 +39,37 @@ fn what_a_device_reported_saved_survives_every_power_cut() {
 fn what_a_relay_acknowledged_survives_every_power_cut() {
     assert_nothing_lost(&cuts::campaign(Side::Relay, StoreKind::Sled, STATES, 1), STATES);
     assert_nothing_lost(&cuts::campaign(Side::Relay, StoreKind::Redb, STATES_OF_REDB, 1), STATES_OF_REDB);
+}
+
+/// All files below a folder, with what they hold.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let read = |path: PathBuf| (path.clone(), std::fs::read(folder.join(path)).expect("a file"));
+    files(folder).into_iter().map(read).collect()
+}
+
+#[test]
+fn the_tape_has_all_that_a_killed_process_did() {
+    let folder = scratch();
+    let watched = Watched::new(&folder.path().join("till"), StoreKind::Sled);
+    device::record(&watched, 30);
+    let store = watched.root.to_str().expect("a path");
+    for kill in 0..KILLS {
+        let from = 30 + 30 * kill;
+        let mut command = watched.command("powercut", None);
+        command.args(["sell", store, &from.to_string(), &(from + 30).to_string()]).env("COMPTOIR_SHIM_PAUSE", "2");
+        let process = Running::start(&mut command);
+        let word = format!("tries {}", from + kill);
+        wait::until("sales under way", || (process.line() == word).then_some(()));
+        watched.kill(process);
+        let mut drive = Drive::default();
+        watched.steps().iter().for_each(|step| drive.take(step));
+        let replayed = folder.path().join(format!("replayed {kill}"));
+        drive.cut(Loss::Nothing, &mut StdRng::seed_from_u64(1), &replayed);
+        let (found, told) = (contents(&watched.root), contents(&replayed));
+        let differ = found.keys().chain(told.keys()).find(|path| found.get(*path) != told.get(*path));
+        assert_eq!(differ, None, "after kill {kill}");
+        std::fs::remove_dir_all(&replayed).expect("the folder goes");
+    }
 }
 
 #[test]

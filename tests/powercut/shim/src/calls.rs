@@ -1,7 +1,7 @@
 //! The calls that read, change and sync what is in files, and those that say something. Must not know names.
 
 use crate::names::{inode_of, path_of};
-use crate::{Kind, Order, alone, order, set_errno};
+use crate::{Kind, Order, order, set_errno};
 use libc::{c_int, c_uint, c_void, iovec, off_t, size_t, ssize_t};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,18 +18,19 @@ unsafe fn filed(
     let path = path_of(fd);
     let Some(inside) = order.inside(&path) else {
         let said = fd == 1 || (fd > 2 && what == "write" && inode_of(fd).1);
-        let _alone = said.then(alone);
+        let _alone = said.then(|| order.alone());
         let done = call();
         if said && done > 0 {
             note(order, 0, &[], done);
         }
         return done;
     };
-    let _alone = alone();
+    let _alone = order.alone();
     if order.fails(what, grows, inside) {
         return -1;
     }
     let done = call();
+    order.pause();
     if done >= 0 {
         note(order, inode_of(fd).0, inside, done);
     }

@@ -6,10 +6,12 @@
 //! COMPTOIR_SHIM_ROOT  the folder, without links in its path
 //! COMPTOIR_SHIM_TAPE  the tape; it is appended to
 //! COMPTOIR_SHIM_FAIL  NUMBER:ERRNO, the call to fail, counted from 1, and how
+//! COMPTOIR_SHIM_PAUSE milliseconds between a call on an open file and its record
 //! record              [kind u8][inode u64][a u64][b u64][length u32][path][length u32][bytes], little-endian
 //! ```
 //!
-//! Calls that change something are let through one at a time, so that the tape's order is the true one.
+//! Calls that change something are let through one at a time, so that the tape's order is the true one. The tape is locked
+//! from before such a call until it is noted: who holds that lock can kill the process without leaving a call unnoted.
 #![cfg(target_os = "linux")]
 #![allow(clippy::missing_safety_doc)]
 
@@ -21,6 +23,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// The kinds of records on the tape.
 #[repr(u8)]
@@ -45,6 +48,7 @@ pub(crate) struct Order {
     root: Vec<u8>,
     tape: Option<c_int>,
     fail: Option<(u64, c_int)>,
+    pause: Option<Duration>,
 }
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -68,15 +72,41 @@ fn read_order() -> Option<Order> {
     });
     let fail = std::env::var("COMPTOIR_SHIM_FAIL").ok();
     let fail = fail.and_then(|text| text.split_once(':').and_then(|(n, e)| Some((n.parse().ok()?, e.parse().ok()?))));
-    Some(Order { root, tape, fail })
+    let pause = std::env::var("COMPTOIR_SHIM_PAUSE").ok().and_then(|text| text.parse().ok());
+    Some(Order { root, tape, fail, pause: pause.map(Duration::from_millis) })
 }
 
-/// Until the guard goes, no other call changes anything.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+/// Until it goes, no other call changes anything.
+pub(crate) struct Alone {
+    tape: Option<c_int>,
+    _thread: MutexGuard<'static, ()>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.tape.into_iter().for_each(|tape| lock(tape, libc::LOCK_UN));
+    }
+}
+
+fn lock(tape: c_int, operation: c_int) {
+    // SAFETY: no memory is passed. Only a signal that the process handles can interrupt it.
+    while unsafe { libc::syscall(libc::SYS_flock, tape, operation) } != 0 {
+        // SAFETY: the C library gives each thread its own place for it.
+        if unsafe { *libc::__errno_location() } != libc::EINTR {
+            // What is not noted would be missing without a word.
+            std::process::abort();
+        }
+    }
 }
 
 impl Order {
+    /// Waits until no other call is under way.
+    pub(crate) fn alone(&self) -> Alone {
+        let thread = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tape.into_iter().for_each(|tape| lock(tape, libc::LOCK_EX));
+        Alone { tape: self.tape, _thread: thread }
+    }
+
     /// The path from the folder on; `None` outside it.
     pub(crate) fn inside<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
         match path.strip_prefix(self.root.as_slice())? {
@@ -84,6 +114,12 @@ impl Order {
             [b'/', rest @ ..] => Some(rest),
             _ => None,
         }
+    }
+
+    /// Lets time pass between a call and its record.
+    pub(crate) fn pause(&self) {
+        // wait: whoever kills the process now finds out whether a call can be left unnoted.
+        self.pause.into_iter().for_each(std::thread::sleep);
     }
 
     /// Writes a record.

@@ -1,6 +1,6 @@
 //! Paths and inodes behind descriptors, and the calls that change names. Must not know the content of files.
 
-use crate::{Kind, Order, alone, order};
+use crate::{Kind, Order, order};
 use libc::{AT_FDCWD, c_char, c_int, c_uint, mode_t};
 use std::ffi::CStr;
 
@@ -52,7 +52,7 @@ unsafe fn named(
     note: impl FnOnce(&Order, &[u8]),
 ) -> c_int {
     let Some((order, inside)) = order().and_then(|order| Some((order, order.inside(path)?))) else { return call() };
-    let _alone = alone();
+    let _alone = order.alone();
     if order.fails(what, grows, inside) {
         return -1;
     }
@@ -147,7 +147,7 @@ unsafe extern "C" fn openat(dir: c_int, path: *const c_char, flags: c_int, mode:
         let Some(order) = order() else { return call() };
         let full = absolute(dir, path);
         let Some(inside) = order.inside(&full) else { return call() };
-        let _alone = alone();
+        let _alone = order.alone();
         let creates = flags & libc::O_CREAT != 0;
         if order.fails("open", creates, inside) {
             return -1;
