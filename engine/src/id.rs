@@ -190,6 +190,11 @@ byte_id! {
     LogEpoch, 16
 }
 
+impl LogEpoch {
+    /// No log's: epochs are drawn, and this is none of them.
+    pub const NONE: Self = Self([0; 16]);
+}
+
 byte_id! {
     /// A transaction over several records: the same on every device.
     TransactionId, 8

@@ -83,7 +83,7 @@ impl Default for Session {
             mode: Mode::Both,
             phase: Phase::Stopped,
             failures: 0,
-            epoch: LogEpoch([0; 16]),
+            epoch: LogEpoch::NONE,
             role: Role::Reader,
             in_flight: VecDeque::new(),
             next_push: 1,

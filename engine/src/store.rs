@@ -293,6 +293,22 @@ impl Store {
         Some(Cursor { epoch: LogEpoch(epoch), through: LogSeq(through) })
     }
 
+    /// From now on the device is at no place of any log: histories are compared after the next welcome, whichever relay's.
+    /// What is taken in from one log need not be in another one that the old place stands for. Becomes durable with the
+    /// next commit.
+    pub fn lose_place(&mut self) -> Result<(), StoreError> {
+        let nowhere = Some((LogEpoch::NONE.0, 0));
+        if self.state.cursor == nowhere {
+            return Ok(());
+        }
+        let state = StateRow { cursor: nowhere, ..self.state.clone() };
+        let mut tx = Txn::new(&*self.disk);
+        put_row(&mut tx, keys::state(), &state)?;
+        tx.commit()?;
+        self.state = state;
+        Ok(())
+    }
+
     /// The digest of all records, those not yet on the relay included.
     pub fn digest(&self) -> Digest {
         self.collections.values().fold(Digest::default(), |sum, row| sum.plus(Digest(row.digest)))

@@ -109,6 +109,30 @@ fn all_forks_of_one_message_part_at_once() {
     assert_parted(&before, &pushed(&push(&mut engine, 1)));
 }
 
+/// Connects with the place in a log that the device says it has, and is welcomed to the log `epoch` through `tail`.
+fn greet(engine: &mut Engine, epoch: u8, tail: u64) -> Option<([u8; 16], u64)> {
+    engine.handle_connected(NOW);
+    let hello = said(engine);
+    let [FromDevice::Hello(hello)] = &hello[..] else { panic!("{hello:?}") };
+    hear(engine, &FromRelay::Welcome(Welcome { epoch: [epoch; 16], tail, digest: [9; 32], role: Role::Editor }));
+    hello.cursor
+}
+
+#[test]
+fn a_comparison_with_another_log_that_is_cut_short_leaves_no_place_in_the_first_one() {
+    let mut engine = engine();
+    engine.start(Mode::Both, NOW);
+    assert_eq!(greet(&mut engine, 1, 3), None);
+    hear(&mut engine, &FromRelay::Entries(Entries { batches: Vec::new(), through: 3, digest: None }));
+    hang_up(&mut engine);
+    // Another relay takes over. What it gives need not be in the first one's log.
+    assert_eq!(greet(&mut engine, 2, 5), Some(([1; 16], 3)));
+    assert!(matches!(said(&mut engine)[..], [FromDevice::Reconcile { .. }]));
+    hang_up(&mut engine);
+    assert_ne!(greet(&mut engine, 1, 3).map(|(epoch, _)| epoch), Some([1; 16]));
+    assert!(matches!(said(&mut engine)[..], [FromDevice::Reconcile { .. }]), "compared with the first one too");
+}
+
 #[test]
 fn others_entries_in_front_of_a_push_are_no_reason_to_compare_histories() {
     let mut engine = engine();

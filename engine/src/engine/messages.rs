@@ -72,7 +72,12 @@ impl Engine {
     fn welcome(&mut self, welcome: &Welcome) -> Result<(), StoreError> {
         let follows = self.session.handle_welcome(welcome, self.store.cursor());
         self.tell(Event::Status);
-        if follows { Ok(()) } else { self.compare() }
+        if follows {
+            return Ok(());
+        }
+        // Cut short, the comparison leaves behind what the old place's log need not have.
+        self.store.lose_place()?;
+        self.compare()
     }
 
     fn ack(&mut self, ack: &Ack, now: Now) -> Result<(), StoreError> {
