@@ -224,6 +224,15 @@ fn log_batch(store: &Store) -> Vec<u8> {
     store.outgoing(0, Style::Explicit).unwrap().unwrap().batch
 }
 
+/// Takes in what is forked to edits that the store holds, as after a comparison of histories with a relay that lacks them.
+fn hear_forked(till: &mut Store, theirs: &[u8]) {
+    till.offer(&[tea()]).unwrap();
+    let error = till.apply_remote(&[theirs.to_vec()], None, NOW).unwrap_err();
+    let StoreError::Forked(fork) = error else { panic!("{error}") };
+    till.reauthor(&fork).unwrap();
+    till.apply_remote(&[theirs.to_vec()], None, NOW).unwrap();
+}
+
 #[test]
 fn what_others_built_on_an_edit_that_its_author_lost_is_made_again_by_each_of_them_alike() {
     // One till is set back to before its first edit and makes another; the relay lost its log and knows only that one.
@@ -239,15 +248,31 @@ fn what_others_built_on_an_edit_that_its_author_lost_is_made_again_by_each_of_th
     send(&after, &mut log);
     let theirs = log_batch(&after);
     for till in [&mut second, &mut third] {
-        // As after a comparison of histories with the relay that lacks them.
-        till.offer(&[tea()]).unwrap();
-        let error = till.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap_err();
-        let StoreError::Forked(fork) = error else { panic!("{error}") };
-        till.reauthor(&fork).unwrap();
-        till.apply_remote(std::slice::from_ref(&theirs), None, NOW).unwrap();
+        hear_forked(till, &theirs);
         send(till, &mut log);
     }
     assert_eq!((second.digest(), third.digest()), (log.digest(), log.digest()));
     assert_eq!((second.quarantined(), third.quarantined(), log.quarantined()), (0, 0, 0));
+    assert_eq!(shown(&log), r#"{"stock":12}"#);
+}
+
+#[test]
+fn an_edit_on_top_of_a_lost_one_and_of_what_was_made_again_of_it_follows_the_latter() {
+    let (mut before, mut after) = (store(1), store(1));
+    edit(&mut before, increment("stock", 3));
+    let (mut second, mut third, mut log) = (store(2), store(3), store(9));
+    send(&before, &mut second);
+    send(&before, &mut third);
+    edit(&mut after, increment("stock", 5));
+    send(&after, &mut log);
+    let theirs = log_batch(&after);
+    hear_forked(&mut second, &theirs);
+    // The third till has the lost edit and hears of the one in its place before it hears why.
+    send(&second, &mut third);
+    edit(&mut third, increment("stock", 4));
+    hear_forked(&mut third, &theirs);
+    send(&second, &mut log);
+    send(&third, &mut log);
+    assert_eq!((third.digest(), third.quarantined(), log.quarantined()), (log.digest(), 0, 0));
     assert_eq!(shown(&log), r#"{"stock":12}"#);
 }

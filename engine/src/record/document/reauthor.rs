@@ -4,7 +4,7 @@ use super::{DocumentFault, guarded};
 use crate::change::{Change, Parts};
 use crate::id::{ActorId, ChangeHash, DocumentId};
 use automerge::legacy::{ElementId, Key, ObjectId, OpId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An actor in another's place.
 struct Successor {
@@ -17,7 +17,8 @@ struct Successor {
 
 /// Makes `changes`, each behind those it follows, again: everything of an actor under its successor, numbered from 1.
 /// What they follow and refer to among themselves is renamed with them, what came before stays. Where an actor has no
-/// successor, its change was derived from its content, and is again.
+/// successor, its change was derived from its content, and is again. A change may follow another one and also what another
+/// device has made again of that: then it follows one of them now.
 pub(crate) fn reauthor(
     document: &DocumentId,
     changes: &[&Change],
@@ -28,15 +29,15 @@ pub(crate) fn reauthor(
     let mut out = Vec::with_capacity(changes.len());
     for change in changes {
         let parts = change.parts();
+        let deps: BTreeSet<_> = parts.deps.iter().map(|dep| *renamed.get(dep).unwrap_or(dep)).collect();
         let new = match successors.get(&parts.actor) {
             Some(to) => {
                 let to = Successor { actor: to.as_bytes().into(), first_op: parts.start_op, seq: 0 };
                 known.entry(parts.actor.as_bytes().into()).or_insert(to).seq += 1;
-                again(change, &known, &renamed)?
+                again(change, &known, &deps)?
             }
             None => {
-                let mut deps: Vec<_> = parts.deps.iter().map(|dep| *renamed.get(dep).unwrap_or(dep)).collect();
-                deps.sort_unstable();
+                let deps = deps.into_iter().collect();
                 let derived = Change::derive(document, Parts { deps, ..parts.clone() });
                 derived.map_err(|fault| DocumentFault::Apply { cause: fault.to_string() })?
             }
@@ -50,7 +51,7 @@ pub(crate) fn reauthor(
 fn again(
     change: &Change,
     known: &BTreeMap<automerge::ActorId, Successor>,
-    renamed: &BTreeMap<ChangeHash, ChangeHash>,
+    deps: &BTreeSet<ChangeHash>,
 ) -> Result<Change, DocumentFault> {
     let rename = |id: &mut OpId| {
         if let Some(to) = known.get(&id.1).filter(|to| id.0 >= to.first_op) {
@@ -62,12 +63,7 @@ fn again(
         (expanded.actor_id, expanded.seq) = (to.actor.clone(), to.seq);
     }
     expanded.hash = None;
-    for dep in &mut expanded.deps {
-        if let Some(new) = renamed.get(&ChangeHash(dep.0)) {
-            dep.0 = new.0;
-        }
-    }
-    expanded.deps.sort_unstable();
+    expanded.deps = deps.iter().map(|dep| automerge::ChangeHash(dep.0)).collect();
     for op in &mut expanded.operations {
         if let ObjectId::Id(id) = &mut op.obj {
             rename(id);
@@ -77,7 +73,8 @@ fn again(
         }
         let mut pred: Vec<_> = op.pred.clone().into_iter().collect();
         pred.iter_mut().for_each(rename);
-        op.pred = pred.into();
+        let pred: BTreeSet<_> = pred.into_iter().collect();
+        op.pred = pred.into_iter().collect();
     }
     let new = guarded(|| {
         let made = automerge::Change::from(expanded);
