@@ -28,6 +28,7 @@ mod making;
 mod nudge;
 mod overlay;
 mod quiet;
+mod recent;
 mod release;
 mod tree;
 
@@ -36,6 +37,7 @@ use journal::{Journal, Pending};
 use making::{make_sled, sled_is_made};
 use overlay::Overlay;
 pub use quiet::quiet_panics;
+use recent::Recent;
 use release::{await_release, read_through, remove_half_snapshots};
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -52,10 +54,14 @@ const OPENING: &str = "opening the store";
 const READING: &str = "reading";
 const FLUSHING: &str = "flushing";
 
+/// Beside its pages sled's rows may take this part of their cache.
+const ROWS_PART: u64 = 8;
+
 /// How a [`SledDisk`] is opened.
 #[derive(Debug, Clone)]
 pub struct SledOptions {
-    /// Memory sled may use as a cache, in bytes; sled takes some 100 MB at its busiest whatever is set here.
+    /// Memory sled may use as a cache, in bytes, an eighth of which again is for rows; sled takes some 100 MB at its
+    /// busiest whatever is set here.
     pub cache_bytes: u64,
 }
 
@@ -75,6 +81,8 @@ struct Durable {
 pub struct SledDisk {
     // Dropped in this order: the lock goes last.
     rows: Arc<Rows>,
+    /// Rows of sled that have no newer ones beside it.
+    recent: Recent,
     checkpoints: Checkpoints,
     durable: Mutex<Durable>,
     room: Room,
@@ -94,7 +102,8 @@ impl SledDisk {
     pub(super) fn open_in(folder: Folder, options: &SledOptions) -> Result<Self, DiskError> {
         let ((rows, durable), room) = Room::opening(&folder.dir, || open_files(&folder, options))?;
         let durable = Mutex::new(durable);
-        Ok(Self { rows: Arc::new(rows), checkpoints: Checkpoints::default(), durable, room, folder })
+        let recent = Recent::new(options.cache_bytes / ROWS_PART);
+        Ok(Self { rows: Arc::new(rows), recent, checkpoints: Checkpoints::default(), durable, room, folder })
     }
 
     /// Tells this store from a copy of it: a copied, restored or moved folder has another identity, and so has the same
@@ -132,7 +141,7 @@ impl Disk for SledDisk {
         let newest = self.rows.between_batches();
         self.rows.tree.call(READING, |db| match newest.get(key) {
             Some(value) => Ok(value.cloned()),
-            None => Ok(db.get(key)?.map(|value| value.to_vec())),
+            None => self.recent.or_read(key, || Ok(db.get(key)?.map(|value| value.to_vec()))),
         })
     }
 
@@ -167,6 +176,7 @@ impl Disk for SledDisk {
             return Ok(());
         }
         self.room.check()?;
+        batch.rows.keys().for_each(|key| self.recent.forget(key));
         newest.apply(batch);
         let is_full = newest.overlay.is_full();
         drop(newest);

@@ -15,6 +15,9 @@ pub const DEPTH_MAX: usize = 32;
 /// the document is left out, on every device alike; the gate's limits let only hundreds of thousands of values pass this.
 pub const VIEW_BYTES_MAX: usize = 5 << 20;
 
+/// For so many fields room is made before they are read: what a row says of their number need not be so.
+const EXPECTED_MAX: usize = 64;
+
 /// A record's fields by name.
 pub type Fields = BTreeMap<String, Value>;
 
@@ -209,12 +212,13 @@ fn read_map<T: Into<String>, B: Into<Vec<u8>>>(
     tokens: &mut impl Iterator<Item = Token<T, B>>,
     depth: usize,
 ) -> Option<Fields> {
-    let field = |_| {
+    let mut fields = Vec::with_capacity((count as usize).min(EXPECTED_MAX));
+    for _ in 0..count {
         let Some(Token::Name(name)) = tokens.next() else { return None };
-        Some((name.into(), read(tokens, depth)?))
-    };
-    // Collected, because in order they need not be searched for their places.
-    (0..count).map(field).collect()
+        fields.push((name.into(), read(tokens, depth)?));
+    }
+    // All at once, because in order they need not be searched for their places.
+    Some(fields.into_iter().collect())
 }
 
 fn read<T: Into<String>, B: Into<Vec<u8>>>(

@@ -3,7 +3,7 @@
 use super::{END, all, commit, copy, is_damaged, long, put, replace};
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::disk::txn;
-use comptoir_engine::disk::{Disk, DiskError, Row};
+use comptoir_engine::disk::{Batch, Disk, DiskError, Row};
 use std::fs;
 use std::path::Path;
 
@@ -146,4 +146,31 @@ fn a_store_whose_making_was_cut_short_is_made_again_and_a_complete_one_never_is(
     fs::write(store.join("making"), b"").unwrap();
     assert_eq!(all(&open(&store).unwrap()).len(), 1);
     assert!(!store.join("making").exists());
+}
+
+#[test]
+fn a_row_that_was_read_before_it_changed_is_read_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = open(dir.path()).unwrap();
+    // Pushes what was written before through the journal, into sled.
+    let mut filler = 0u32;
+    let mut settle = || {
+        for _ in 0..1_000 {
+            filler += 1;
+            put(&disk, &[b"filler".as_slice(), &filler.to_be_bytes()].concat(), &long(3_000, 1));
+            disk.flush().unwrap();
+        }
+    };
+    for turn in [b"1", b"2"] {
+        put(&disk, b"row", turn);
+        for _ in 0..2 {
+            assert_eq!(disk.get(b"row").unwrap(), Some(turn.to_vec()));
+            settle();
+        }
+    }
+    disk.apply(Batch { rows: [(b"row".to_vec(), None)].into() }).unwrap();
+    for _ in 0..2 {
+        assert_eq!(disk.get(b"row").unwrap(), None);
+        settle();
+    }
 }
