@@ -38,9 +38,8 @@ pub struct Config {
     pub group_bytes_max: usize,
     /// Changes stored by one flush.
     pub group_changes_max: usize,
-    /// Entries by which a workspace's log grows before its short ones become long ones. Unless said, they never do: on sled
-    /// a power cut left a log behind that could not be opened (docs/reliability.md).
-    pub compact_entries: Option<usize>,
+    /// Entries by which a workspace's log grows before its short ones become long ones.
+    pub compact_entries: usize,
     /// Bytes of pushes that wait to be stored, in all workspaces together.
     pub waiting_bytes_max: u32,
     /// Changes of pushes that wait to be stored, of one workspace; a push counts for 64 at least.
@@ -81,7 +80,7 @@ impl Default for Config {
             group_pushes_max: 256,
             group_bytes_max: 8 << 20,
             group_changes_max: 65_536,
-            compact_entries: None,
+            compact_entries: 256,
             waiting_bytes_max: 64 << 20,
             waiting_changes_per_workspace_max: 32_768,
             unread_bytes_per_workspace_max: 32 << 20,
@@ -185,7 +184,7 @@ impl Config {
             ("group_pushes_max", self.group_pushes_max as u64),
             ("group_bytes_max", self.group_bytes_max as u64),
             ("group_changes_max", self.group_changes_max as u64),
-            ("compact_entries", self.compact_entries.map_or(1, |entries| entries as u64)),
+            ("compact_entries", self.compact_entries as u64),
             ("waiting_bytes_max", u64::from(self.waiting_bytes_max)),
             ("waiting_changes_per_workspace_max", u64::from(self.waiting_changes_per_workspace_max)),
             ("unread_bytes_per_workspace_max", u64::from(self.unread_bytes_per_workspace_max)),

@@ -4,6 +4,7 @@ mod append;
 mod committer;
 mod compact;
 mod jobs;
+mod lineages;
 mod migrate;
 mod read;
 mod rows;

@@ -19,7 +19,7 @@ const PUSHES: u64 = 200;
 
 /// A relay whose followers read the log, which is looked at after every 32 entries.
 async fn relay(data: &Path) -> Relay {
-    kit::relay_with(data, Config { recent_bytes_max: 0, compact_entries: Some(32), ..kit::config() }).await
+    kit::relay_with(data, Config { recent_bytes_max: 0, compact_entries: 32, ..kit::config() }).await
 }
 
 /// The relay, a device that pushes, and two authors.

@@ -1,6 +1,7 @@
 //! One group of pushes, staged together and made durable by one flush: dedup, admission, numbering, digest. Must not
 //! know threads or who waits for the answer.
 
+use super::lineages::Lineages;
 use super::rows::{self, DocumentRow, Head, WorkspaceRow};
 use super::{ENTRY_BYTES_MAX, Entry, LogError, Outcome, Receipt};
 use comptoir_engine::change::Change;
@@ -16,13 +17,13 @@ use std::sync::Arc;
 /// Pushes staged over a disk.
 pub(super) struct Group<'d> {
     disk: &'d dyn Disk,
-    workspaces: BTreeMap<WorkspaceId, Staged>,
+    workspaces: BTreeMap<WorkspaceId, Staged<'d>>,
 }
 
 /// One workspace as it will be after the group.
-struct Staged {
+struct Staged<'d> {
     row: WorkspaceRow,
-    lineages: HashMap<RecordId, Lineage>,
+    lineages: Lineages<'d>,
     touched: HashSet<RecordId>,
     entries: Vec<Arc<Entry>>,
 }
@@ -69,7 +70,6 @@ impl<'d> Group<'d> {
 
     /// Stages a push. What is wrong with it is its outcome; an error is the log's own and fails the whole group.
     pub(super) fn append(&mut self, workspace: &WorkspaceId, role: Role, bytes: &[u8]) -> Result<Outcome, LogError> {
-        let disk = self.disk;
         let staged = self.workspace(workspace)?;
         let after = match staged.entries.first() {
             Some(first) if planted!(SeqGivenTwice) => first.after,
@@ -84,21 +84,13 @@ impl<'d> Group<'d> {
         if role < Role::Editor {
             return Ok(receipt(None, 0, refuse_all(batch.len(), &Refusal::RoleTooLow)));
         }
-        let mut failed = None;
-        let unpacked = batch.unpack(workspace, |record, actor, seq| {
-            let lineage = staged.lineage(disk, workspace, record);
-            lineage.map_err(|error| failed = Some(error)).ok()?.hash_of(actor, seq)
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let unpacked = match unpacked {
+        let unpacked = match staged.lineages.unpack(&batch)? {
             Ok(unpacked) if !unpacked.clear => return Ok(Outcome::Unclear),
             Ok(unpacked) => unpacked,
             Err(fault) => return Ok(Outcome::Unreadable(fault)),
         };
         let seq = LogSeq(after.0 + 1);
-        let admitted = staged.admit(disk, workspace, &unpacked, seq)?;
+        let admitted = staged.admit(workspace, &unpacked, seq)?;
         if admitted.new.is_empty() {
             return Ok(receipt(None, 0, admitted.refused));
         }
@@ -114,7 +106,7 @@ impl<'d> Group<'d> {
             return Ok(receipt(None, 0, admitted.refuse_all(&limit)));
         };
         let changes = admitted.new.len();
-        staged.take(workspace, admitted.lineages, Entry { seq, after, batch: packed });
+        staged.take(workspace, admitted.lineages, Entry { seq, after, batch: packed })?;
         Ok(receipt(Some(seq), changes, admitted.refused))
     }
 
@@ -128,7 +120,7 @@ impl<'d> Group<'d> {
                 for entry in &staged.entries {
                     txn.put_new(rows::entry_key(&workspace, entry.seq), &entry.batch);
                 }
-                for (record, lineage) in staged.lineages {
+                for (record, lineage) in staged.lineages.into_known() {
                     if !staged.touched.contains(&record) {
                         continue;
                     }
@@ -148,41 +140,28 @@ impl<'d> Group<'d> {
         Ok(appended)
     }
 
-    fn workspace(&mut self, workspace: &WorkspaceId) -> Result<&mut Staged, LogError> {
+    fn workspace(&mut self, workspace: &WorkspaceId) -> Result<&mut Staged<'d>, LogError> {
         if !self.workspaces.contains_key(workspace) {
             let row = rows::decode(txn::read(self.disk, &rows::workspace_key(workspace))?)?;
             let row = row.ok_or_else(|| LogError::Damaged(format!("the row of workspace {workspace} is missing")))?;
-            let staged = Staged { row, lineages: HashMap::new(), touched: HashSet::new(), entries: Vec::new() };
+            let lineages = Lineages::new(self.disk, workspace.clone());
+            let staged = Staged { row, lineages, touched: HashSet::new(), entries: Vec::new() };
             self.workspaces.insert(workspace.clone(), staged);
         }
         self.workspaces.get_mut(workspace).ok_or(LogError::Unavailable)
     }
 }
 
-impl Staged {
-    fn lineage(&mut self, disk: &dyn Disk, workspace: &WorkspaceId, record: &RecordId) -> Result<&Lineage, LogError> {
-        if !self.lineages.contains_key(record) {
-            let row = rows::decode::<DocumentRow>(txn::read(disk, &rows::document_key(workspace, record))?)?;
-            self.lineages.insert(record.clone(), row.unwrap_or_default().lineage);
-        }
-        self.lineages.get(record).ok_or(LogError::Unavailable)
-    }
-
+impl Staged<'_> {
     /// Asks the gate about every change in turn, each on top of those before it.
-    fn admit(
-        &mut self,
-        disk: &dyn Disk,
-        workspace: &WorkspaceId,
-        unpacked: &Unpacked,
-        seq: LogSeq,
-    ) -> Result<Admitted, LogError> {
+    fn admit(&mut self, workspace: &WorkspaceId, unpacked: &Unpacked, seq: LogSeq) -> Result<Admitted, LogError> {
         let mut admitted = Admitted { lineages: HashMap::new(), new: Vec::new(), refused: Vec::new() };
         let mut blocked: HashSet<&RecordId> = HashSet::new();
         for (index, (record, change)) in unpacked.changes.iter().enumerate() {
             let lineage = match admitted.lineages.get_mut(record) {
                 Some(lineage) => lineage,
                 None => {
-                    let lineage = self.lineage(disk, workspace, record)?.clone();
+                    let lineage = self.lineages.get(record)?.clone();
                     admitted.lineages.entry(record.clone()).or_insert(lineage)
                 }
             };
@@ -213,17 +192,23 @@ impl Staged {
     }
 
     /// The push becomes the tail.
-    fn take(&mut self, workspace: &WorkspaceId, lineages: HashMap<RecordId, Lineage>, entry: Entry) {
+    fn take(
+        &mut self,
+        workspace: &WorkspaceId,
+        lineages: HashMap<RecordId, Lineage>,
+        entry: Entry,
+    ) -> Result<(), LogError> {
         let mut digest = self.row.head().digest;
         for (record, lineage) in lineages {
             let document = DocumentId::derive(workspace, &record);
-            let before = self.lineages.get(&record).map(|before| before.leaf(&document)).unwrap_or_default();
+            let before = self.lineages.get(&record)?.leaf(&document);
             digest = digest.minus(before).plus(lineage.leaf(&document));
             self.touched.insert(record.clone());
-            self.lineages.insert(record, lineage);
+            self.lineages.set(record, lineage);
         }
         self.row.set_head(Head { tail: entry.seq, digest });
         self.entries.push(Arc::new(entry));
+        Ok(())
     }
 }
 

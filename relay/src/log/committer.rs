@@ -37,7 +37,7 @@ pub(super) struct Work {
     group_pushes_max: usize,
     group_bytes_max: usize,
     group_changes_max: usize,
-    compact_entries: Option<usize>,
+    compact_entries: usize,
     looking: Option<Looking>,
     clock: Arc<dyn Clock>,
     jobs: Jobs,
@@ -143,7 +143,7 @@ impl Work {
     /// The next thing to do; meanwhile one log at a time is looked at for what to compact.
     async fn next(&mut self) -> Option<Command> {
         if self.looking.is_none()
-            && let Some(look) = self.compact_entries.and_then(|entries| self.writer.look(entries))
+            && let Some(look) = self.writer.look(self.compact_entries)
         {
             let jobs = self.jobs;
             self.looking = Some(Box::pin(async move { jobs.run(move || look.run()).await }));

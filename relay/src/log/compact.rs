@@ -1,18 +1,19 @@
 //! Compaction: a run of short entries becomes one, which holds the same changes in the same order and stands where the
-//! run's last entry stood. What a follower has of it already changes nothing there, so no cursor loses its place. Finds a
-//! run beside the writer and without a document; must not write.
+//! run's last entry stood. What a follower has of it already changes nothing there, so no cursor loses its place. A run is
+//! found beside the writer, and put in place by it. Must not load a document.
 //!
 //! Nothing is left out, and history stays whole: what is saved is rows and headers, and like stands beside like.
 
 use super::append::item;
+use super::lineages::Lineages;
 use super::read::read_entries;
-use super::rows::{self, CompactedRow, DocumentRow, WorkspaceRow};
+use super::rows::{self, CompactedRow, WorkspaceRow};
 use super::{ENTRY_BYTES_MAX, Entry, LogError};
-use comptoir_engine::disk::{Disk, txn};
-use comptoir_engine::gate::Lineage;
-use comptoir_engine::id::{LogEpoch, LogSeq, RecordId, WorkspaceId};
+use comptoir_engine::disk::Disk;
+use comptoir_engine::disk::txn::{self, Txn};
+use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
 use comptoir_engine::wire::batch::{self, Batch, Item, Style};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A run is this long at most, in bytes of its batches.
@@ -22,24 +23,79 @@ const RUN_CHANGES_MAX: usize = 4_096;
 /// Of the entries after which a log is looked at, a run has at least this part.
 const RUN_ENTRIES_PART: usize = 32;
 
+/// By how much each workspace's log has grown since it was looked at.
+#[derive(Default)]
+pub(super) struct Growth(BTreeMap<WorkspaceId, Grown>);
+
+struct Grown {
+    entries: usize,
+    /// The last durable entry.
+    tail: LogSeq,
+}
+
+impl Growth {
+    /// A workspace is used: its log is looked at once in a process, because it may have grown by little in each.
+    pub(super) fn opened(&mut self, workspace: &WorkspaceId, tail: LogSeq) {
+        self.0.entry(workspace.clone()).or_insert(Grown { entries: usize::MAX, tail });
+    }
+
+    /// So many entries more are durable.
+    pub(super) fn appended(&mut self, workspace: &WorkspaceId, entries: usize, tail: LogSeq) {
+        let grown = self.0.entry(workspace.clone()).or_insert(Grown { entries: 0, tail });
+        (grown.entries, grown.tail) = (grown.entries.saturating_add(entries), tail);
+    }
+
+    /// A look at a log that has grown by `entries_min` entries, if there is one; it counts as looked at from then on.
+    pub(super) fn look(&mut self, disk: &Arc<dyn Disk>, entries_min: usize) -> Option<Look> {
+        let (workspace, grown) = self.0.iter_mut().find(|(_, grown)| grown.entries >= entries_min)?;
+        grown.entries = 0;
+        Some(Look { disk: disk.clone(), workspace: workspace.clone(), through: grown.tail, entries_min })
+    }
+
+    /// There may be more to do in a log.
+    fn look_again(&mut self, workspace: &WorkspaceId) {
+        self.0.get_mut(workspace).into_iter().for_each(|grown| grown.entries = usize::MAX);
+    }
+}
+
 /// A look at one workspace's log: see [`Writer::look`](super::Writer::look).
 pub struct Look {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) workspace: WorkspaceId,
+    disk: Arc<dyn Disk>,
+    workspace: WorkspaceId,
     /// Where a run may end at the latest: what is durable.
-    pub(super) through: LogSeq,
-    pub(super) entries_min: usize,
+    through: LogSeq,
+    entries_min: usize,
 }
 
 /// A run and what it becomes.
 pub struct Compacted {
-    pub(super) workspace: WorkspaceId,
-    pub(super) epoch: LogEpoch,
+    workspace: WorkspaceId,
+    epoch: LogEpoch,
     /// The entries that go, but for the last, whose place the new one takes.
-    pub(super) run: Vec<LogSeq>,
-    pub(super) batch: Vec<u8>,
+    run: Vec<LogSeq>,
+    batch: Vec<u8>,
     /// Through here the log need not be looked at again.
-    pub(super) done: LogSeq,
+    done: LogSeq,
+}
+
+impl Compacted {
+    /// Puts the new entry in the run's place, in one transaction. Needs no flush: what it replaces is the same.
+    pub(super) fn write(self, disk: &dyn Disk, growth: &mut Growth) -> Result<(), LogError> {
+        let Self { workspace, epoch, run, batch, done } = self;
+        let row = rows::decode::<WorkspaceRow>(txn::read(disk, &rows::workspace_key(&workspace))?)?;
+        let Some((last, others)) = run.split_last() else { return Ok(()) };
+        // The disk may have been opened again meanwhile.
+        if row.is_none_or(|row| row.epoch() != epoch || row.head().tail < *last) {
+            return Ok(());
+        }
+        let mut txn = Txn::new(disk);
+        others.iter().for_each(|seq| txn.remove(rows::entry_key(&workspace, *seq)));
+        txn.put(rows::entry_key(&workspace, *last), &batch);
+        txn.put_short(rows::compacted_key(&workspace), &rows::encode(&CompactedRow { through: done.0 })?);
+        txn.commit()?;
+        growth.look_again(&workspace);
+        Ok(())
+    }
 }
 
 impl Look {
@@ -76,7 +132,7 @@ impl Look {
 
     /// The changes of entries, as many of the first ones as a run may hold, and which those are.
     fn changes(&self, entries: &[Arc<Entry>]) -> Result<(Vec<Item>, Vec<LogSeq>), LogError> {
-        let mut lineages: HashMap<RecordId, Lineage> = HashMap::new();
+        let mut lineages = Lineages::new(&*self.disk, self.workspace.clone());
         let (mut items, mut run) = (Vec::new(), Vec::new());
         for entry in entries {
             let damaged = || LogError::Damaged(format!("entry {} of {}", entry.seq.0, self.workspace));
@@ -84,17 +140,10 @@ impl Look {
             if items.len() + batch.len() > RUN_CHANGES_MAX {
                 break;
             }
-            let mut failed = None;
-            let unpacked = batch.unpack(&self.workspace, |record, actor, number| {
-                let lineage = self.lineage(&mut lineages, record);
-                lineage.map_err(|error| failed = Some(error)).ok()?.hash_of(actor, number)
-            })?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
+            let unpacked = lineages.unpack(&batch)??;
             for (record, change) in &unpacked.changes {
                 let change = change.as_ref().ok().filter(|_| unpacked.clear).ok_or_else(damaged)?;
-                items.push(item(record, change, Some(self.lineage(&mut lineages, record)?))?);
+                items.push(item(record, change, Some(lineages.get(record)?))?);
             }
             run.push(entry.seq);
         }
@@ -102,18 +151,6 @@ impl Look {
             items.pop();
         }
         Ok((items, run))
-    }
-
-    fn lineage<'l>(
-        &self,
-        lineages: &'l mut HashMap<RecordId, Lineage>,
-        record: &RecordId,
-    ) -> Result<&'l Lineage, LogError> {
-        if !lineages.contains_key(record) {
-            let row = rows::decode::<DocumentRow>(self.read(&rows::document_key(&self.workspace, record))?)?;
-            lineages.insert(record.clone(), row.unwrap_or_default().lineage);
-        }
-        lineages.get(record).ok_or(LogError::Unavailable)
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LogError> {

@@ -2,16 +2,16 @@
 //! right order. The committer drives it, and so does a simulation. Must not know what a push holds.
 
 use super::append::Group;
-use super::compact::{Compacted, Look};
-use super::rows::{self, CompactedRow, IdentityRow, WorkspaceRow};
+use super::compact::{Compacted, Growth, Look};
+use super::rows::{self, IdentityRow, WorkspaceRow};
 use super::{Listener, LogError, OpenedDisk, Outcome, Reader};
 use crate::auth::Grant;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::txn::{self, Txn};
-use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
+use comptoir_engine::id::{LogEpoch, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::Batch;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -60,8 +60,7 @@ pub struct Writer {
     disk: Arc<dyn Disk>,
     draw: Box<DrawEpoch>,
     listeners: HashMap<WorkspaceId, Vec<Weak<dyn Listener>>>,
-    /// How many entries each workspace was given since its log was looked at for compaction, and the last durable one.
-    grown: BTreeMap<WorkspaceId, (usize, LogSeq)>,
+    growth: Growth,
 }
 
 impl Writer {
@@ -81,7 +80,7 @@ impl Writer {
             txn.commit()?;
             disk.flush()?;
         }
-        Ok(Self { disk, draw, listeners: HashMap::new(), grown: BTreeMap::new() })
+        Ok(Self { disk, draw, listeners: HashMap::new(), growth: Growth::default() })
     }
 
     /// Reads beside the writer.
@@ -98,8 +97,7 @@ impl Writer {
     pub fn attach(&mut self, grant: &Grant, listener: Weak<dyn Listener>, now: Timestamp) -> Result<(), LogError> {
         let workspace = grant.workspace();
         let row = open_workspace(&*self.disk, workspace, now, &mut *self.draw)?;
-        // Looked at once in a process: a log may have grown by little in each.
-        self.grown.entry(workspace.clone()).or_insert((usize::MAX, row.head().tail));
+        self.growth.opened(workspace, row.head().tail);
         self.listeners.retain(|_, listeners| {
             listeners.retain(|listener| listener.strong_count() > 0);
             !listeners.is_empty()
@@ -122,8 +120,7 @@ impl Writer {
         let heads: HashMap<_, _> = appended.iter().map(|each| (&each.workspace, each.head)).collect();
         let mut told = Vec::new();
         for each in appended.iter().filter(|each| !each.entries.is_empty()) {
-            let (entries, tail) = self.grown.entry(each.workspace.clone()).or_default();
-            (*entries, *tail) = (entries.saturating_add(each.entries.len()), each.head.tail);
+            self.growth.appended(&each.workspace, each.entries.len(), each.head.tail);
             for listener in self.listeners.get(&each.workspace).into_iter().flatten().filter_map(Weak::upgrade) {
                 listener.appended(&each.entries, each.head);
                 told.push(listener);
@@ -145,30 +142,12 @@ impl Writer {
     /// A look for what to compact, in a log that has so many more entries than when it was last looked at; `None` when
     /// no log has. [`Look::run`] may take long and is for another thread; its result goes to [`Writer::replace`].
     pub fn look(&mut self, entries_min: usize) -> Option<Look> {
-        let (workspace, (entries, tail)) = self.grown.iter_mut().find(|(_, (entries, _))| *entries >= entries_min)?;
-        *entries = 0;
-        Some(Look { disk: self.disk.clone(), workspace: workspace.clone(), through: *tail, entries_min })
+        self.growth.look(&self.disk, entries_min)
     }
 
-    /// Puts one entry in the place of the run it was made of. Needs no flush: what it replaces is the same.
+    /// Puts one entry in the place of the run it was made of.
     pub fn replace(&mut self, compacted: Compacted) -> Result<(), LogError> {
-        let Compacted { workspace, epoch, run, batch, done } = compacted;
-        let row = rows::decode::<WorkspaceRow>(txn::read(&*self.disk, &rows::workspace_key(&workspace))?)?;
-        let Some((last, others)) = run.split_last() else { return Ok(()) };
-        // The disk may have been opened again meanwhile.
-        if row.is_none_or(|row| row.epoch() != epoch || row.head().tail < *last) {
-            return Ok(());
-        }
-        let mut txn = Txn::new(&*self.disk);
-        others.iter().for_each(|seq| txn.remove(rows::entry_key(&workspace, *seq)));
-        txn.put(rows::entry_key(&workspace, *last), &batch);
-        txn.put_short(rows::compacted_key(&workspace), &rows::encode(&CompactedRow { through: done.0 })?);
-        txn.commit()?;
-        // There may be more to do.
-        if let Some((entries, _)) = self.grown.get_mut(&workspace) {
-            *entries = usize::MAX;
-        }
-        Ok(())
+        compacted.write(&*self.disk, &mut self.growth)
     }
 
     /// Tells the followers that nothing more comes, and lets go of the disk.

@@ -130,8 +130,7 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
     };
     // wait: simulated; the relay is down
     sleep(Duration::from_millis(wait_ms)).await;
-    let config =
-        Config { recent_bytes_max: RECENT_BYTES_MAX, compact_entries: Some(COMPACT_ENTRIES), ..Config::default() };
+    let config = Config { recent_bytes_max: RECENT_BYTES_MAX, compact_entries: COMPACT_ENTRIES, ..Config::default() };
     let (log, work) = loop {
         match Log::start_here(Box::new(Opener { town: town.clone() }), &config, time.clone()) {
             Ok(started) => break started,
