@@ -134,6 +134,24 @@ fn a_comparison_with_another_log_that_is_cut_short_leaves_no_place_in_the_first_
 }
 
 #[test]
+fn who_has_pushed_and_heard_no_entry_has_a_place_all_the_same() {
+    let mut engine = engine();
+    engine.start(Mode::Both, NOW);
+    sell(&mut engine, 1);
+    assert!(!pushed(&push(&mut engine, 1)).is_empty());
+    // Others' entries lie in front, and are lost with the connection.
+    let ack = Ack { push: 1, through: None, digest: None, refused: Vec::new() };
+    hear(&mut engine, &FromRelay::Ack(ack));
+    hang_up(&mut engine);
+    assert_eq!(greet(&mut engine, 1, 4), Some(([1; 16], 0)));
+    assert!(said(&mut engine).is_empty(), "that log's entries are read from the first one on");
+    hang_up(&mut engine);
+    // A relay that has lost all is offered what the first one had a receipt for.
+    greet(&mut engine, 2, 0);
+    assert!(matches!(said(&mut engine)[..], [FromDevice::Reconcile { .. }]));
+}
+
+#[test]
 fn others_entries_in_front_of_a_push_are_no_reason_to_compare_histories() {
     let mut engine = engine();
     let fields = [("name".to_owned(), Value::String("Tea".to_owned()))].into();

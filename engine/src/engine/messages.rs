@@ -89,7 +89,9 @@ impl Engine {
             forks.iter().try_for_each(|fork| self.store.reauthor(fork))?;
             return self.hang_up(PARTED.to_owned());
         }
-        let cursor = ack.through.map(|seq| Cursor { epoch: self.session.epoch(), through: LogSeq(seq) });
+        // Who never had a place has one now: another log need not have what this one has given a receipt for.
+        let through = ack.through.or(self.store.cursor().is_none().then_some(0));
+        let cursor = through.map(|seq| Cursor { epoch: self.session.epoch(), through: LogSeq(seq) });
         self.store.acknowledge(sent.from, sent.through, &ack.refused, cursor, now.wall)?;
         // Where others' entries lie in front of this push, what the relay held before says nothing any more.
         if ack.through.is_some() || !planted!(DigestUnchecked) {
