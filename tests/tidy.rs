@@ -16,7 +16,7 @@ const ENGINE: Layers = Layers {
     layers: &[
         &["id", "time", "digest", "planted"],
         &["codec", "change", "disk"],
-        &["gate"],
+        &["gate", "archive"],
         &["wire", "record"],
         &["query"],
         &["store", "session", "event"],

@@ -2,7 +2,7 @@
 //! randomness of its own: time and random numbers are handed in. The relay uses its lower layers: names, changes,
 //! the admission gate, the wire and the disk.
 //!
-//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate` · `wire record` · `query` ·
+//! Layers, each using only those before it: `id time digest` · `codec change disk` · `gate archive` · `wire record` · `query` ·
 //! `store session event` · `live` · `engine`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used)]
@@ -21,6 +21,7 @@ macro_rules! planted {
     };
 }
 
+pub mod archive;
 pub mod change;
 pub mod codec;
 pub mod digest;
