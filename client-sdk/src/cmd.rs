@@ -1,6 +1,7 @@
 //! The command line: one file a command. Everything here goes through the SDK's public face.
 
 mod audit;
+mod backup;
 mod choose;
 mod conflicts;
 mod delete;
@@ -113,6 +114,10 @@ enum Command {
     Watch(watch::Watch),
     #[command(about = text("cli.status"))]
     Status(status::Status),
+    #[command(about = text("cli.backup"))]
+    Backup(backup::Backup),
+    #[command(about = text("cli.verify"))]
+    Verify(backup::Verify),
     #[command(about = text("cli.migrate-store"))]
     MigrateStore(migrate_store::MigrateStore),
     #[command(about = text("cli.demo"))]
@@ -167,6 +172,10 @@ impl Command {
             Self::Init(command) => command.run(place, output).await,
             Self::Demo(command) => command.run(output).await,
             Self::MigrateStore(command) => command.run(place, output).await,
+            Self::Restore(restore::Restore { from: Some(file), .. }) => {
+                restore::restore_store(&file, place, output).await
+            }
+            Self::Verify(backup::Verify { from: Some(file) }) => backup::verify_backup(&file, output).await,
             command => {
                 let shop = Comptoir::open(&place.store).await?;
                 let lasting = matches!(command, Self::Run(_) | Self::Watch(_));
@@ -190,6 +199,8 @@ impl Command {
             Self::List(command) => command.run(shop, output).await,
             Self::Delete(command) => command.run(shop, output).await,
             Self::Restore(command) => command.run(shop, output).await,
+            Self::Backup(command) => command.run(shop, output).await,
+            Self::Verify(command) => command.run(shop, output).await,
             Self::History(command) => command.run(shop, output).await,
             Self::Show(command) => command.run(shop, output).await,
             Self::Undo(command) => command.run(shop, output).await,

@@ -83,6 +83,12 @@ pub enum Error {
         /// Edits not acknowledged.
         pending: u64,
     },
+    /// A store is to be restored into a folder that holds something.
+    #[error("the folder {path} is not empty: restore into a new one")]
+    NotEmpty {
+        /// Which folder.
+        path: PathBuf,
+    },
     /// A file could not be read or written.
     #[error("the file {path} cannot be used: {cause}; check its path and its permissions")]
     File {
@@ -184,7 +190,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 60] = [
+pub const CODES: [&str; 65] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -240,6 +246,11 @@ pub const CODES: [&str; 60] = [
     "argument",
     "usage",
     "demo",
+    "backup-unreadable",
+    "backup-newer",
+    "backup-kind",
+    "backup-damaged",
+    "not-empty",
     "query-syntax",
     "query-too-large",
     "cursor",
@@ -270,6 +281,7 @@ impl Error {
             Self::Sync { .. } => "sync",
             Self::Timeout { .. } => "timeout",
             Self::File { .. } => "file",
+            Self::NotEmpty { .. } => "not-empty",
             Self::Line { .. } => "line",
             Self::Operation { .. } => "operation",
             Self::SeriesTaken { .. } => "series-taken",
@@ -302,6 +314,7 @@ impl Error {
             Self::Timeout { seconds, pending } => {
                 vec![("seconds", seconds.to_string()), ("pending", pending.to_string())]
             }
+            Self::NotEmpty { path } => vec![("path", path.display().to_string())],
             Self::File { path, cause } => vec![("path", path.display().to_string()), ("cause", cause.clone())],
             Self::Line { line, cause, saved } => {
                 vec![("line", line.to_string()), ("cause", cause.clone()), ("saved", saved.to_string())]

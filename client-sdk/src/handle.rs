@@ -1,5 +1,6 @@
 //! The SDK's public face: a cloneable handle to the thread that owns the store. Must not know sockets.
 
+mod backup;
 mod history;
 mod live;
 mod migrate;

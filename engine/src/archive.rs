@@ -31,11 +31,14 @@ pub enum Kind {
 }
 
 /// Why bytes are not an archive.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
     /// They cannot be read or written at all.
-    #[error("the backup cannot be read or written ({0}): check the place and its free space")]
-    Io(#[from] io::Error),
+    #[error("the backup cannot be read or written ({cause}): check the place and its free space")]
+    Io {
+        /// The operating system's words.
+        cause: String,
+    },
     /// Written by a newer release.
     #[error("the backup was written by a newer release (format {found}, this one reads {VERSION}): upgrade Comptoir")]
     NewerFormat {
@@ -62,8 +65,14 @@ pub enum ArchiveError {
     },
 }
 
+impl From<io::Error> for ArchiveError {
+    fn from(error: io::Error) -> Self {
+        Self::Io { cause: error.to_string() }
+    }
+}
+
 /// What an archive holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Contents {
     /// How many rows.
     pub rows: u64,
@@ -136,6 +145,7 @@ impl<W: Write> ArchiveWriter<W> {
 pub struct ArchiveReader<R: BufRead> {
     stream: Decoder<'static, R>,
     tally: Tally,
+    contents: Contents,
 }
 
 impl<R: BufRead> ArchiveReader<R> {
@@ -154,7 +164,7 @@ impl<R: BufRead> ArchiveReader<R> {
         }
         let mut stream = Decoder::with_buffer(from)?.single_frame();
         stream.window_log_max(WINDOW_LOG_MAX)?;
-        Ok(Self { stream, tally: Tally::default() })
+        Ok(Self { stream, tally: Tally::default(), contents: Contents::default() })
     }
 
     /// The next row; `None` once after the last, when all of the archive proved to be what was written. Rows given before
@@ -174,12 +184,17 @@ impl<R: BufRead> ArchiveReader<R> {
         Ok(Some((key, value)))
     }
 
+    /// What the archive held, once its last row was read.
+    pub fn contents(&self) -> Contents {
+        self.contents
+    }
+
     fn end(&mut self) -> Result<(), ArchiveError> {
         let (mut rows, mut hash) = ([0; 8], [0; 32]);
         self.fill(&mut rows)?;
         self.fill(&mut hash)?;
-        let found = std::mem::take(&mut self.tally).contents();
-        if (found.rows, found.hash) != (u64::from_le_bytes(rows), hash) {
+        self.contents = std::mem::take(&mut self.tally).contents();
+        if (self.contents.rows, self.contents.hash) != (u64::from_le_bytes(rows), hash) {
             return Err(ArchiveError::Damaged { what: "its rows are not those that were written" });
         }
         // The frame's own checksum is read with its last byte, and nothing may follow.
@@ -203,7 +218,7 @@ impl<R: BufRead> ArchiveReader<R> {
 /// What the stream is not: the operating system's own errors are told apart from bytes that make no sense.
 fn cut_short(error: io::Error, what: &'static str) -> ArchiveError {
     match error.raw_os_error() {
-        Some(_) => ArchiveError::Io(error),
+        Some(_) => error.into(),
         None => ArchiveError::Damaged { what },
     }
 }

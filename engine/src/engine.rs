@@ -16,6 +16,7 @@
 //! }
 //! ```
 
+mod backup;
 mod check;
 mod history;
 mod messages;

@@ -1,6 +1,7 @@
 //! The device's durable state: every record, the outbox, the cursor, the quarantine. Each public method that changes
 //! something is one atomic, flushed commit. Must not know the session, sockets or clocks.
 
+mod backup;
 mod check;
 mod devices;
 mod draft;
@@ -21,6 +22,7 @@ mod schemas;
 mod series;
 mod transactions;
 
+use crate::archive::ArchiveError;
 use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
 use crate::disk::{Disk, DiskError, txn, txn::Txn};
@@ -36,6 +38,7 @@ use rows::{CollectionRow, IdentityRow, SettingsRow, StateRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use backup::restore;
 pub use check::Checked;
 pub use devices::{Author, DEVICES};
 pub use history::{CONFLICTS_MAX, Conflict, History, Rival, Undone, Version};
@@ -123,6 +126,9 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// A backup cannot be written, or is not one.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The relay sent a batch that cannot be read.
     #[error("the relay sent something unreadable: {0}")]
     Batch(#[from] BatchFault),

@@ -19,7 +19,9 @@ fn read(bytes: &[u8], kind: Kind) -> Result<Vec<Row>, ArchiveError> {
 }
 
 fn some_rows() -> Vec<Row> {
-    (0..300u16).map(|n| (n.to_be_bytes().to_vec(), format!("row {n}").repeat(usize::from(n) % 7).into_bytes())).collect()
+    (0..300u16)
+        .map(|n| (n.to_be_bytes().to_vec(), format!("row {n}").repeat(usize::from(n) % 7).into_bytes()))
+        .collect()
 }
 
 proptest! {
@@ -100,5 +102,5 @@ fn who_cannot_read_is_told_so() {
         }
     }
     let error = ArchiveReader::new(BufReader::new(Broken), Kind::Device).err();
-    assert!(matches!(error, Some(ArchiveError::Io(_))), "{error:?}");
+    assert!(matches!(error, Some(ArchiveError::Io { .. })), "{error:?}");
 }

@@ -1,5 +1,6 @@
 //! Codes and values of the store's errors. Must not know how they are shown.
 
+use comptoir_engine::archive::ArchiveError;
 use comptoir_engine::disk::DiskError;
 use comptoir_engine::id::NameError;
 use comptoir_engine::{EditError, SchemaError, StoreError};
@@ -16,6 +17,10 @@ pub(super) fn args(error: &StoreError) -> Vec<(&'static str, String)> {
         StoreError::Disk(DiskError::NewerFormat { found, known }) => {
             vec![("found", found.to_string()), ("known", known.to_string())]
         }
+        StoreError::Archive(ArchiveError::Io { cause }) => vec![("cause", cause.clone())],
+        StoreError::Archive(ArchiveError::NewerFormat { found }) => vec![("found", found.to_string())],
+        StoreError::Archive(ArchiveError::OtherKind { .. }) => Vec::new(),
+        StoreError::Archive(ArchiveError::Damaged { what }) => vec![("what", (*what).to_owned())],
         StoreError::OtherWorkspace { found, wanted } => {
             vec![("found", found.to_string()), ("wanted", wanted.to_string())]
         }
@@ -73,6 +78,10 @@ pub(super) fn code(error: &StoreError) -> &'static str {
         StoreError::Disk(DiskError::CopyDiffers { .. }) => "copy-differs",
         StoreError::Disk(DiskError::Damaged { .. }) | StoreError::Damaged { .. } => "damaged",
         StoreError::Disk(_) => "disk",
+        StoreError::Archive(ArchiveError::Io { .. }) => "backup-unreadable",
+        StoreError::Archive(ArchiveError::NewerFormat { .. }) => "backup-newer",
+        StoreError::Archive(ArchiveError::OtherKind { .. }) => "backup-kind",
+        StoreError::Archive(ArchiveError::Damaged { .. } | ArchiveError::TooLong { .. }) => "backup-damaged",
         StoreError::NotInitialised => "not-initialised",
         StoreError::OtherWorkspace { .. } => "other-workspace",
         StoreError::Edit { error: EditError::Deleted, .. } => "deleted",
