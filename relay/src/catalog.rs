@@ -101,14 +101,41 @@ impl Catalog {
         &self.newest
     }
 
+    /// Every key's file, by name and content, the newest last: what a restored relay needs for the tokens that are out to stay good.
+    pub fn files(&self) -> Result<Vec<(String, String)>, CatalogError> {
+        let io = |error: io::Error| io_error(&self.dir, &error);
+        let mut files = Vec::new();
+        for path in key_files(&self.dir).map_err(io)? {
+            let (text, modified) =
+                (fs::read_to_string(&path).map_err(io)?, fs::metadata(&path).and_then(|of| of.modified()));
+            let name = path.file_name().and_then(|name| name.to_str());
+            files.extend(name.map(|name| (modified.ok(), name.to_owned(), text)));
+        }
+        files.sort();
+        Ok(files.into_iter().map(|(_, name, text)| (name, text)).collect())
+    }
+
+    /// Writes keys' files, as [`Catalog::files`] gave them, into a new catalog's folder.
+    pub fn import(dir: &Path, files: &[(String, String)]) -> Result<(), CatalogError> {
+        make_private_folder(dir).map_err(|error| io_error(dir, &error))?;
+        for (name, text) in files {
+            let path = dir.join(name);
+            // A name out of a backup leads nowhere else.
+            let id = name.strip_suffix(".paserk").filter(|id| is_key_id(id));
+            id.ok_or_else(|| CatalogError::NotAKey { path: path.clone() })?;
+            write_private(dir, &path, text.trim()).map_err(|error| io_error(dir, &error))?;
+            read_key(&path)?;
+        }
+        Ok(())
+    }
+
     /// The key with this id, also when it was added after the catalog was opened; `None` when there is none such.
     pub fn find(&self, id: &str) -> Option<Arc<SigningKey>> {
         if let Some(key) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(id) {
             return Some(key.clone());
         }
         // Only a well-formed id becomes part of a path.
-        let well_formed = id.starts_with("k4.pid.") && Id::try_from(id).is_ok() && !id.contains(['/', '\\']);
-        let key = well_formed.then(|| read_key(&key_path(&self.dir, id)).ok()).flatten().map(Arc::new)?;
+        let key = is_key_id(id).then(|| read_key(&key_path(&self.dir, id)).ok()).flatten().map(Arc::new)?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() < KEYS_MAX {
             known.insert(id.to_owned(), key.clone());
@@ -125,13 +152,19 @@ fn key_path(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{id}.{EXTENSION}"))
 }
 
+fn is_key_id(id: &str) -> bool {
+    id.starts_with("k4.pid.") && Id::try_from(id).is_ok() && !id.contains(['/', '\\'])
+}
+
+fn key_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(dir)?.take(KEYS_MAX * 4).map(|entry| Ok(entry?.path()));
+    paths.filter(|path| !matches!(path, Ok(path) if path.extension().is_none_or(|end| end != EXTENSION))).collect()
+}
+
 fn newest_file(dir: &Path) -> io::Result<Option<PathBuf>> {
     let mut newest: Option<(SystemTime, PathBuf)> = None;
-    for entry in fs::read_dir(dir)?.take(KEYS_MAX * 4) {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == EXTENSION) {
-            newest = newest.max(Some((fs::metadata(&path)?.modified()?, path)));
-        }
+    for path in key_files(dir)? {
+        newest = newest.max(Some((fs::metadata(&path)?.modified()?, path)));
     }
     Ok(newest.map(|(_, path)| path))
 }
@@ -166,7 +199,7 @@ fn make_key(dir: &Path) -> Result<SigningKey, CatalogError> {
     Ok(key)
 }
 
-fn write_private(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("draft");
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);
@@ -181,7 +214,7 @@ fn write_private(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Makes `dir` and the folders above it; each new one is synced into the one above.
-fn make_private_folder(dir: &Path) -> io::Result<()> {
+pub(crate) fn make_private_folder(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The command line: what is asked, in which language, and how it ends: 0 done, 1 failed, 2 asked wrongly. Must not know
 //! how a command does its work.
 
+mod backup;
 mod migrate;
 mod serve;
 mod token;
@@ -38,6 +39,12 @@ struct Cli {
 enum Command {
     #[command(about = text("cli.serve"), help_template = text("cli.template"))]
     Serve(ServeArgs),
+    #[command(about = text("cli.backup"), help_template = text("cli.template"))]
+    Backup(backup::BackupArgs),
+    #[command(about = text("cli.restore"), help_template = text("cli.template"))]
+    Restore(backup::RestoreArgs),
+    #[command(about = text("cli.verify"), help_template = text("cli.template"))]
+    Verify(backup::VerifyArgs),
     #[command(about = text("cli.migrate_store"), help_template = text("cli.template"))]
     MigrateStore(MigrateArgs),
     #[command(about = text("cli.token"), help_template = text("cli.template"), subcommand_required = true)]
@@ -100,6 +107,8 @@ enum CmdError {
     Token(#[from] TokenError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Operate(#[from] backup::OperateError),
 }
 
 impl CmdError {
@@ -108,12 +117,14 @@ impl CmdError {
             Self::Serve(error) => error,
             Self::Token(error) => error,
             Self::Log(error) => error,
+            Self::Operate(error) => error,
         }
     }
 
     /// What was asked wrongly is told apart from what failed.
     fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Operate(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
             Self::Token(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
             _ => ExitCode::FAILURE,
         }
@@ -152,6 +163,9 @@ fn run(cli: Cli) -> Result<(), CmdError> {
         Command::Serve(args) => {
             Ok(Serve { data: args.data, listen: args.listen, config: args.config, store: args.store }.run()?)
         }
+        Command::Backup(args) => Ok(args.run()?),
+        Command::Restore(args) => Ok(args.run()?),
+        Command::Verify(args) => Ok(args.run()?),
         Command::MigrateStore(args) => {
             println!("{}", migrate::migrate(&args.data, args.to)?);
             Ok(())

@@ -2,14 +2,19 @@
 
 use crate::text::Told;
 use comptoir_engine::disk::StoreKind;
+use jiff::SignedDuration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
+
+/// The shortest time between two backups.
+const EVERY_MIN: Duration = Duration::from_secs(60);
 
 /// The settings, each with its default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,6 +27,8 @@ pub struct Config {
     pub store: Option<StoreKind>,
     /// Memory the log's store may use as a cache, in bytes.
     pub cache_bytes: u64,
+    /// Backups that the relay takes by itself; none unless set.
+    pub backup: Option<BackupSettings>,
     /// Connections served at once, of any kind.
     pub connections_max: u32,
     /// Connections that have shown no token yet; where there are more, the longest waiting is closed.
@@ -66,12 +73,47 @@ pub struct Config {
     pub shutdown_timeout_ms: u64,
 }
 
+/// Backups on time: the table `[backup]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSettings {
+    /// The folder to back up into.
+    pub out: String,
+    /// The time from one backup to the next, as in `6h`: a minute at least.
+    #[serde(deserialize_with = "interval")]
+    pub every: Duration,
+    /// How many are kept: 7 unless said otherwise.
+    #[serde(default = "kept")]
+    pub keep: usize,
+    /// Whether each is tried before it counts: yes unless said otherwise.
+    #[serde(default = "tried")]
+    pub trial: bool,
+}
+
+fn kept() -> usize {
+    7
+}
+
+fn tried() -> bool {
+    true
+}
+
+fn interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let every = text.parse::<SignedDuration>().ok().and_then(|every| Duration::try_from(every).ok());
+    let every = every.filter(|every| *every >= EVERY_MIN);
+    every.ok_or_else(|| {
+        D::Error::custom(format!("\"{text}\" is no time from a minute on: use a number and m or h, as in 6h"))
+    })
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:7440".to_owned(),
             store: None,
             cache_bytes: 64 << 20,
+            backup: None,
             connections_max: 10_000,
             guests_max: 1_024,
             guests_per_address_max: 512,
@@ -197,6 +239,9 @@ impl Config {
             ("ping_interval_ms", self.ping_interval_ms),
             ("write_timeout_ms", self.write_timeout_ms),
         ];
+        if self.backup.as_ref().is_some_and(|backup| backup.keep == 0) {
+            return Err(ConfigError::Zero { name: "backup.keep" });
+        }
         match limits.iter().find(|(_, limit)| *limit == 0) {
             Some((name, _)) => Err(ConfigError::Zero { name }),
             None => self.listen_address().map(|_| ()),

@@ -7,8 +7,10 @@ mod jobs;
 mod lineages;
 mod migrate;
 mod read;
+mod rebuild;
 mod rows;
 mod turns;
+mod whole;
 mod writer;
 
 use crate::auth::Grant;
@@ -32,7 +34,9 @@ pub use compact::{Compacted, Look};
 use jobs::Jobs;
 pub use migrate::migrate;
 pub use read::{Leaf, Reader};
+pub use rebuild::Rebuild;
 pub use rows::Head;
+pub use whole::Standing;
 pub use writer::{DrawEpoch, Push, Writer};
 
 /// The longest batch that is stored, in bytes. A frame has to hold it, what names it, and the hashes of a change's

@@ -1,12 +1,14 @@
 //! A whole relay: puts the parts together on one data folder and one address, and takes them down in order. Must not
 //! know command lines or signals.
 //!
-//! The data folder holds `keys/` (see [`crate::catalog`]) and `log/` (the store, see [`crate::log`]).
+//! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), and `control` while a relay
+//! serves it (see [`crate::control`]).
 
 use crate::auth::Auth;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::control::Control;
 use crate::http;
 use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
 use crate::room::Hub;
@@ -81,25 +83,46 @@ pub fn log_folder(data: &Path) -> PathBuf {
     data.join("log")
 }
 
+/// Opens the log of a data folder as the settings say.
+pub fn open_log(data: &Path, config: &Config) -> impl OpenDisk + use<> {
+    let (dir, kind, cache_bytes) = (log_folder(data), config.store, config.cache_bytes);
+    move || -> Result<OpenedDisk, DiskError> {
+        let opened = disk::open(&dir, kind, cache_bytes)?;
+        Ok(OpenedDisk { disk: opened.disk.into(), identity: opened.identity })
+    }
+}
+
 /// A running relay.
 pub struct Relay {
     address: SocketAddr,
     auth: Auth,
+    keys: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
     log: Log,
     committer: Committer,
     shutdown: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    /// What is done for the operator beside the sessions.
+    operating: Vec<JoinHandle<()>>,
 }
 
 impl Relay {
     /// Opens the data folder, makes what is missing in it, and serves at [`Config::listen`].
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let (dir, kind, cache_bytes) = (log_folder(data), config.store, config.cache_bytes);
-        let open = move || -> Result<OpenedDisk, DiskError> {
-            let opened = disk::open(&dir, kind, cache_bytes)?;
-            Ok(OpenedDisk { disk: opened.disk.into(), identity: opened.identity })
-        };
-        Self::start_on(open, &keys_folder(data), config, clock).await
+        let (open, backup) = (open_log(data, &config), config.backup.clone());
+        let mut relay = Self::start_on(open, &keys_folder(data), config, clock).await?;
+        let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
+        let control = Arc::new(control);
+        if let Some(settings) = backup {
+            let (control, stopping) = (control.clone(), relay.shutdown.subscribe());
+            relay.operating.push(tokio::spawn(async move { control.back_up_on_time(&settings, stopping).await }));
+        }
+        match control.listen().await {
+            Ok(door) => relay.operating.push(tokio::spawn(control.serve(door, relay.shutdown.subscribe()))),
+            // The devices are served all the same.
+            Err(error) => tracing::error!(%error, "no backup can be asked of this relay from the command line"),
+        }
+        Ok(relay)
     }
 
     /// As [`Relay::start`], on any disk.
@@ -124,11 +147,13 @@ impl Relay {
             Ok((log, committer, Catalog::open(&keys)?))
         });
         let (log, committer, catalog) = opened.await.map_err(|_| LogError::Unavailable)??;
-        let auth = Auth::new(Arc::new(catalog), clock);
+        let keys = Arc::new(catalog);
+        let auth = Auth::new(keys.clone(), clock.clone());
         let (shutdown, stopping) = watch::channel(false);
         let door = Arc::new(Door::new(auth.clone(), Hub::new(log.clone(), &config), &config, stopping.clone()));
         let serving = tokio::spawn(async move { http::serve(listener, door, &config, stopping).await });
-        Ok(Self { address, auth, log, committer, shutdown, serving })
+        let operating = Vec::new();
+        Ok(Self { address, auth, keys, clock, log, committer, shutdown, serving, operating })
     }
 
     /// Where it listens.
@@ -148,10 +173,15 @@ impl Relay {
 
     /// Takes no more connections, ends the sessions with a word, stores what waits, closes the disk, and returns.
     pub async fn stop(self) {
-        let Self { log, committer, shutdown, serving, .. } = self;
+        let Self { log, committer, shutdown, serving, operating, .. } = self;
         shutdown.send_replace(true);
         if serving.await.is_err() {
             tracing::error!("the task that takes connections panicked");
+        }
+        for task in operating {
+            if task.await.is_err() {
+                tracing::error!("a task beside the sessions panicked");
+            }
         }
         if spawn_blocking(move || committer.stop(log)).await.is_err() {
             tracing::error!("the committer could not be stopped");

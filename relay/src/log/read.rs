@@ -40,6 +40,10 @@ impl Reader {
         Self { disk }
     }
 
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// As [`Log::entries`], at once.
     pub fn entries(
         &self,
@@ -130,7 +134,7 @@ impl Log {
         receiver
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {

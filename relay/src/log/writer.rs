@@ -199,7 +199,7 @@ fn renew_epochs(disk: &dyn Disk, draw: &mut DrawEpoch) -> Result<(), LogError> {
 }
 
 /// The workspace's row; makes a durable one where there is none.
-fn open_workspace(
+pub(super) fn open_workspace(
     disk: &dyn Disk,
     workspace: &WorkspaceId,
     now: Timestamp,

@@ -1,0 +1,178 @@
+//! What a serving relay does for the command line on the same machine: it has the log open, so a backup and a check are its
+//! work. Loopback only, and only for who can read the data folder. Must not know what devices say.
+//!
+//! `DATA/control` holds, while the relay serves, the address and a secret of this run, for its owner's eyes only. A request is
+//! `POST /backup` or `POST /verify` with JSON, `authorization: Bearer SECRET` and `accept-language`; an answer is JSON, or, with a
+//! status from 400 on, a text for people.
+
+mod client;
+mod schedule;
+
+use crate::backup::{Backup, BackupError, Place, verify};
+use crate::catalog::{Catalog, write_private};
+use crate::clock::Clock;
+use crate::log::Log;
+use crate::text::tell_in;
+use getrandom::fill;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::{Duration, sleep};
+
+pub use client::{Asked, ControlError, ask};
+
+/// Requests at a time.
+const CONNECTIONS_MAX: usize = 8;
+/// The longest request's content, in bytes.
+const REQUEST_BYTES_MAX: usize = 64 << 10;
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A backup as the command line asks for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackupOrder {
+    /// The folder to back up into; not relative.
+    pub out: String,
+    /// See [`Backup::full`].
+    pub full: bool,
+    /// See [`Backup::keep`].
+    pub keep: Option<usize>,
+    /// Whether it is tried before it counts.
+    pub trial: bool,
+}
+
+/// The file with the address and the secret.
+#[derive(Serialize, Deserialize)]
+struct Door {
+    address: SocketAddr,
+    secret: String,
+}
+
+/// Where requests come in.
+pub struct OpenDoor {
+    listener: TcpListener,
+    secret: Arc<str>,
+}
+
+fn door_file(data: &Path) -> PathBuf {
+    data.join("control")
+}
+
+/// What is done on request, one at a time.
+pub struct Control {
+    data: PathBuf,
+    log: Log,
+    keys: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Control {
+    /// For the log and the keys of this data folder.
+    pub fn new(data: &Path, log: Log, keys: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
+        Self { data: data.to_owned(), log, keys, clock, one_at_a_time: Mutex::new(()) }
+    }
+
+    /// Takes a backup.
+    pub async fn back_up(&self, order: &BackupOrder) -> Result<crate::backup::Taken, BackupError> {
+        let _turn = self.one_at_a_time.lock().await;
+        let place = Place::make(&order.out)?;
+        let scratch = order.trial.then(|| self.data.join("trial"));
+        let backup = Backup { full: order.full, keep: order.keep, scratch };
+        backup.take(&self.log, &self.keys, &place, self.clock.now()).await
+    }
+
+    /// Verifies the log.
+    pub async fn verify(&self) -> Result<crate::backup::Verified, BackupError> {
+        let _turn = self.one_at_a_time.lock().await;
+        verify(&self.log, &self.keys, &self.data.join("trial"), self.clock.now()).await
+    }
+
+    /// Opens a door of its own: from now on the command line finds it.
+    pub async fn listen(&self) -> io::Result<OpenDoor> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let mut secret = [0; 32];
+        fill(&mut secret).map_err(|_| io::Error::other("no random numbers"))?;
+        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let door = Door { address: listener.local_addr()?, secret: secret.clone() };
+        write_private(&self.data, &door_file(&self.data), &serde_json::to_string(&door).map_err(io::Error::other)?)?;
+        Ok(OpenDoor { listener, secret: format!("Bearer {secret}").into() })
+    }
+
+    /// Does what is asked at the door until `shutdown` turns true; what is under way then is dropped.
+    pub async fn serve(self: Arc<Self>, door: OpenDoor, mut shutdown: watch::Receiver<bool>) {
+        let OpenDoor { listener, secret } = door;
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stopped| *stopped) => break,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                // wait: the system gave no connection, and may have none for a while
+                sleep(ACCEPT_RETRY).await;
+                continue;
+            };
+            // One too many is closed at once.
+            let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+            let (control, secret, mut shutdown) = (self.clone(), secret.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                let _permit = permit;
+                let service = service_fn(move |request| {
+                    let (control, secret) = (control.clone(), secret.clone());
+                    async move { Ok::<_, Infallible>(control.answer(request, &secret).await) }
+                });
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                tokio::select! {
+                    // Who asked has the answer, or is gone.
+                    _ = connection => {}
+                    _ = shutdown.wait_for(|stopped| *stopped) => {}
+                }
+            });
+        }
+        // The next run writes its own.
+        let _ = std::fs::remove_file(door_file(&self.data));
+    }
+
+    async fn answer(&self, request: Request<Incoming>, secret: &str) -> Response<Full<Bytes>> {
+        let said = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if said(header::AUTHORIZATION) != secret {
+            return text(StatusCode::UNAUTHORIZED, "not allowed".to_owned());
+        }
+        let locale = said(header::ACCEPT_LANGUAGE).to_owned();
+        let done = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/backup") => {
+                let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await;
+                let order = content.ok().and_then(|content| serde_json::from_slice(&content.to_bytes()).ok());
+                let Some(order) = order else {
+                    return text(StatusCode::BAD_REQUEST, "not the order of a backup".to_owned());
+                };
+                self.back_up(&order).await.map(|taken| serde_json::to_vec(&taken))
+            }
+            (&Method::POST, "/verify") => self.verify().await.map(|verified| serde_json::to_vec(&verified)),
+            _ => return text(StatusCode::NOT_FOUND, "not found".to_owned()),
+        };
+        match done {
+            Ok(Ok(json)) => Response::new(Full::new(json.into())),
+            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            Err(error) => text(StatusCode::UNPROCESSABLE_ENTITY, tell_in(&locale, &error)),
+        }
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,85 @@
+//! All workspaces' logs at once, as their operator reads them: for backups and checks. Must not write.
+
+use super::read::{Leaf, read_entries, read_leaves};
+use super::rows::{self, Head, WorkspaceRow};
+use super::{Entry, Log, LogError};
+use crate::auth::Operator;
+use comptoir_engine::disk::{Disk, txn};
+use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
+use std::sync::Arc;
+
+/// Workspaces' rows read at once.
+const WORKSPACE_ROWS: usize = 256;
+
+/// Where one workspace's log stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The log's identity.
+    pub epoch: LogEpoch,
+    /// Its last entry, and the digest there.
+    pub head: Head,
+}
+
+impl Log {
+    /// All workspaces, in order of their names.
+    pub async fn workspaces(&self, _: &Operator) -> Result<Vec<WorkspaceId>, LogError> {
+        self.read(|reader| {
+            let mut found = Vec::new();
+            each_workspace(reader.disk(), |workspace, _| {
+                found.push(workspace);
+                Ok(())
+            })?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Where a workspace's log stands; `None` when there is none.
+    pub async fn standing(&self, _: &Operator, workspace: &WorkspaceId) -> Result<Option<Standing>, LogError> {
+        let key = rows::workspace_key(workspace);
+        self.read(move |reader| {
+            let row = rows::decode::<WorkspaceRow>(txn::read(reader.disk(), &key)?)?;
+            Ok(row.map(|row| Standing { epoch: row.epoch(), head: row.head() }))
+        })
+        .await
+    }
+
+    /// Entries of any workspace after `after`, as [`Log::entries`].
+    pub async fn entries_of(
+        &self,
+        _: &Operator,
+        workspace: &WorkspaceId,
+        after: LogSeq,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, LogError> {
+        let workspace = workspace.clone();
+        self.read(move |reader| read_entries(reader.disk(), &workspace, after, LogSeq(u64::MAX), bytes_max)).await
+    }
+
+    /// The leaf of every document of a workspace, as [`Log::leaves`].
+    pub async fn leaves_of(&self, _: &Operator, workspace: &WorkspaceId) -> Result<Vec<Leaf>, LogError> {
+        let workspace = workspace.clone();
+        self.read(move |reader| read_leaves(reader.disk(), &workspace)).await
+    }
+}
+
+/// Hands over the row of every workspace, in order of their names.
+pub(super) fn each_workspace(
+    disk: &dyn Disk,
+    mut take: impl FnMut(WorkspaceId, WorkspaceRow) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    let (mut from, until) = (rows::WORKSPACES.0.to_vec(), rows::WORKSPACES.1);
+    loop {
+        let page = txn::scan(disk, &from, until, WORKSPACE_ROWS)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = [last.as_slice(), &[0]].concat();
+        for (key, value) in page {
+            let name = key.strip_prefix(rows::WORKSPACES.0).and_then(|name| std::str::from_utf8(name).ok());
+            let workspace = name.and_then(|name| WorkspaceId::new(name).ok());
+            let row = rows::decode::<WorkspaceRow>(Some(value))?;
+            let damaged = || LogError::Damaged("a workspace's row".to_owned());
+            let (workspace, row) = workspace.zip(row).ok_or_else(damaged)?;
+            take(workspace, row)?;
+        }
+    }
+}
