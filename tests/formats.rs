@@ -150,9 +150,43 @@ fn a_fixture_of_the_present_format_makes_itself_when_asked_for() {
         pack(till.store(), &target.join(format!("device-{kind}.tar.zst")));
         pack(&data, &target.join(format!("relay-{kind}.tar.zst")));
     }
+    back_up(&till, &data, &target);
     expected["token"] = json!(token);
     let text = serde_json::to_string_pretty(&expected).expect("JSON") + "\n";
     fs::write(target.join(EXPECTED), text).expect("written");
+}
+
+/// Backups of both sides.
+fn back_up(till: &Device, data: &Path, target: &Path) {
+    till.ok(&["backup", "--out", target.join("device.backup").to_str().expect("a path")]);
+    let out = tempfile::tempdir().expect("a folder");
+    run(relay::command(&["backup", "--data"]).arg(data).arg("--out").arg(out.path())).success();
+    pack(out.path(), &target.join("relay-backup.tar.zst"));
+}
+
+#[test]
+fn backups_of_every_released_format_are_restored_and_go_on() {
+    for version in versions() {
+        let mut expected = expected(&version);
+        let token = expected["token"].take();
+        expected.as_object_mut().expect("an object").remove("token");
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("place");
+        unpack(&version.join("relay-backup.tar.zst"), &place);
+        let data = folder.path().join("relay");
+        run(relay::command(&["restore", "--from"]).arg(&place).arg("--data").arg(&data)).success();
+        let till = Device::at(&folder.path().join("till"));
+        till.ok(&["restore", "--from", version.join("device.backup").to_str().expect("a path")]);
+        assert_eq!(told(&till), expected, "{}", version.display());
+        let relay = Relay::start(&data);
+        let token = token.as_str().expect("a token");
+        till.ok(&["init", "--workspace", WORKSPACE, "--relay", &relay.url(), "--token", token]);
+        till.sync();
+        assert_eq!(told(&till)["records"], expected["records"], "the relay's log held nothing else");
+        let late = Device::init(&folder.path().join("late"), WORKSPACE, &relay.url(), token);
+        late.sync();
+        assert_eq!(late.digest(), till.digest());
+    }
 }
 
 fn expected(version: &Path) -> Value {
