@@ -1,77 +1,23 @@
-//! Backups of a relay, by its own program: while it serves and while it does not, whole after every kill, and what comes out of
-//! one is what went in. Devices bring back what came after.
+//! Backups of a relay, by its own program: while it serves and while it does not; what comes out of one is what went in, and
+//! devices bring back what came after.
 
-use comptoir_engine::disk::txn::{self, Txn};
-use comptoir_engine::disk::{self, CACHE_BYTES};
+use comptoir::{Comptoir, Mode};
+use comptoir_tests::backups::{Place, digest_said};
 use comptoir_tests::device::Device;
-use comptoir_tests::program::{Running, run};
+use comptoir_tests::program::run;
 use comptoir_tests::relay::{Relay, command};
 use comptoir_tests::shop;
 use comptoir_tests::wait::until;
-use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 const WORKSPACE: &str = "supermarket";
-
-/// A place for backups, and the relay's data folder.
-struct Place {
-    data: PathBuf,
-    out: PathBuf,
-}
-
-impl Place {
-    fn new(folder: &Path) -> Self {
-        Self { data: folder.join("relay"), out: folder.join("backups") }
-    }
-
-    fn command(&self, args: &[&str]) -> std::process::Command {
-        let mut command = command(&["backup", "--json"]);
-        command.args(args).arg("--data").arg(&self.data).arg("--out").arg(&self.out);
-        command
-    }
-
-    /// Takes a backup; what it says.
-    fn take(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&run(&mut self.command(args)).success()).expect("JSON")
-    }
-
-    fn verify(&self) -> Result<String, String> {
-        let mut command = command(&["verify"]);
-        let outcome = run(command.arg("--from").arg(&self.out));
-        if outcome.code == Some(0) { Ok(outcome.stdout) } else { Err(outcome.failure()) }
-    }
-
-    fn restore(&self, to: &Path, args: &[&str]) -> Result<String, String> {
-        let mut command = command(&["restore"]);
-        let outcome = run(command.args(args).arg("--from").arg(&self.out).arg("--data").arg(to));
-        if outcome.code == Some(0) { Ok(outcome.stdout) } else { Err(outcome.failure()) }
-    }
-
-    fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.out.join(folder)) else { return Vec::new() };
-        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-        files.sort();
-        files
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.files("backups")
-            .iter()
-            .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
-            .collect()
-    }
-}
 
 fn put(device: &Device, keys: std::ops::Range<u32>) {
     keys.for_each(|key| _ = device.ok(&["put", "products", &key.to_string(), r#"{"name":"Pils"}"#]));
     device.sync();
-}
-
-/// The digest of the workspace in what was said of a restored or verified backup.
-fn digest_said(said: &str) -> String {
-    let line = said.lines().find(|line| line.starts_with(WORKSPACE)).expect("the workspace's line");
-    line.rsplit(' ').next().expect("a digest").to_owned()
 }
 
 #[test]
@@ -99,7 +45,7 @@ fn a_restore_drill_on_real_products_gives_back_every_record_and_devices_bring_th
     relay.kill();
     fs::remove_dir_all(&place.data).expect("removed");
     let said = place.restore(&place.data, &[]).expect("restored");
-    assert_eq!(digest_said(&said), before);
+    assert_eq!(digest_said(&said, WORKSPACE), before);
 
     // The tokens that are out open the restored relay, and it gets back what the backup had not.
     relay.restart();
@@ -149,7 +95,7 @@ fn later_backups_write_what_is_new_and_every_kept_one_can_be_restored() {
             &made[13..]
         );
         let said = place.restore(&folder.path().join(made), &["--at", &at]).expect("restored");
-        assert_eq!(digest_said(&said), *digest, "at {at}");
+        assert_eq!(digest_said(&said, WORKSPACE), *digest, "at {at}");
     }
     let said = place.restore(&folder.path().join("early"), &["--at", "2001-01-01T00:00:00Z"]).expect_err("none so old");
     assert!(said.contains("no such backup"), "{said}");
@@ -158,7 +104,42 @@ fn later_backups_write_what_is_new_and_every_kept_one_can_be_restored() {
     let taken = place.take(&["--full", "--keep", "1"]);
     assert_eq!((&taken["full"], &taken["removed"]), (&true.into(), &3.into()), "{taken}");
     assert_eq!((place.files("parts").len(), place.names().len()), (2, 1));
-    assert_eq!(digest_said(&place.verify().expect("whole")), digests[3]);
+    assert_eq!(digest_said(&place.verify().expect("whole"), WORKSPACE), digests[3]);
+}
+
+#[test]
+fn backups_beside_sales_and_compaction_are_each_one_state() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::new(folder.path());
+    let config = folder.path().join("relay.toml");
+    fs::write(&config, "compact_entries = 4\n").expect("written");
+    let relay = Relay::start_with(&place.data, &["--config", &config.display().to_string()]);
+    let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
+    let (store, done) = (till.store().to_owned(), Arc::new(AtomicBool::new(false)));
+    let backing_up = done.clone();
+    let selling = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let shop = Comptoir::open(&store).await.expect("opened");
+            shop.stay_live(Mode::Both).await.expect("live");
+            let mut sold = 0;
+            while !done.load(Ordering::Relaxed) || sold < 100 {
+                shop.increment("products", &(sold % 7).to_string(), "stock", -1).await.expect("sold");
+                sold += 1;
+            }
+            shop.shut_down().await.expect("closed");
+        });
+    });
+    // Each is tried before it counts: its entries give the digest that the log had.
+    let taken: Vec<_> = (0..8).map(|_| place.take(&[])).collect();
+    assert!(taken.iter().all(|taken| taken["tried"] == true), "{taken:?}");
+    backing_up.store(true, Ordering::Relaxed);
+    selling.join().expect("sold");
+    till.sync();
+    let last = place.take(&[]);
+    assert_eq!(last["full"], false);
+    let said = place.restore(&folder.path().join("fresh/"), &[]).expect("restored");
+    assert_eq!(digest_said(&said, WORKSPACE), till.digest());
 }
 
 #[test]
@@ -183,136 +164,12 @@ fn a_log_is_restored_through_an_entry_and_a_workspace_alone() {
     let outcome = run(ambiguous.arg("--from").arg(&place.out).arg("--data").arg(folder.path().join("a")));
     assert!(outcome.code == Some(2) && outcome.stderr.contains("--workspace"), "{outcome:?}");
     let said = place.restore(&folder.path().join("b"), &["--seq", &tail, "--workspace", WORKSPACE]).expect("restored");
-    assert_eq!(digest_said(&said), then);
+    assert_eq!(digest_said(&said, WORKSPACE), then);
     assert!(!said.contains("corner-bar"), "{said}");
     let said = place.restore(&folder.path().join("c"), &["--workspace", "nobodys"]).expect_err("not in it");
     assert!(said.contains("no workspace nobodys"), "{said}");
     let said = place.restore(&folder.path().join("b"), &[]).expect_err("not empty");
     assert!(said.contains("is not empty"), "{said}");
-}
-
-#[test]
-fn a_killed_backup_leaves_the_last_good_one_and_a_killed_restore_leaves_nothing_to_serve() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::new(folder.path());
-    let mut relay = Relay::start(&place.data);
-    let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
-    put(&till, 0..3);
-    place.take(&[]);
-    let (names, digest) = (place.names(), till.digest());
-    put(&till, 3..40);
-    relay.terminate().success();
-    for stop in ["parts written", "being tried"] {
-        let parts = place.files("parts").len();
-        let running = Running::start(&mut place.command(&[]));
-        let trial = place.data.join("trial");
-        until(stop, || match stop {
-            "parts written" => (place.files("parts").len() > parts).then_some(()),
-            _ => trial.exists().then_some(()),
-        });
-        running.kill();
-        // It may have been quicker: then there is a good one more.
-        let left = place.names();
-        assert!(left == names || left.len() == names.len() + 1, "{left:?}");
-        let said = digest_said(&place.verify().expect("the last good one is whole"));
-        assert!(left != names || said == digest, "{stop}");
-        if left != names {
-            fs::remove_file(place.out.join("backups").join(left.last().expect("one more"))).expect("removed");
-        }
-    }
-    let fresh = folder.path().join("fresh");
-    let mut restore = command(&["restore"]);
-    let running = Running::start(restore.arg("--from").arg(&place.out).arg("--data").arg(&fresh));
-    until("a restore has begun", || folder.path().join("fresh.restoring").exists().then_some(()));
-    running.kill();
-    assert!(!fresh.exists() || fresh.join("keys").exists(), "all of it or nothing");
-    if !fresh.exists() {
-        place.restore(&fresh, &[]).expect("restored");
-    }
-    assert!(!folder.path().join("fresh.restoring").exists());
-}
-
-#[test]
-fn nothing_spoiled_in_a_place_goes_unseen_and_a_full_backup_heals_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::new(folder.path());
-    let relay = Relay::start(&place.data);
-    let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
-    put(&till, 0..3);
-    place.take(&[]);
-    for file in place.files("parts").into_iter().chain(place.files("backups")) {
-        let good = fs::read(&file).expect("a file");
-        let mut flipped = good.clone();
-        flipped[good.len() / 2] ^= 1;
-        for spoiled in [flipped, good[..good.len() - 1].to_vec(), Vec::new()] {
-            fs::write(&file, &spoiled).expect("written");
-            let said = place.verify().expect_err("damage is seen");
-            assert!(said.contains("is damaged"), "{}: {said}", file.display());
-        }
-        fs::remove_file(&file).expect("removed");
-        let said = place.verify().expect_err("a missing file is seen");
-        assert!(said.contains("is damaged") || said.contains("no such backup"), "{}: {said}", file.display());
-        fs::write(&file, &good).expect("written");
-        place.verify().expect("whole again");
-    }
-    // A part that has another length is not built on; one that has not is found by the trial, and a full backup helps.
-    let part =
-        place.files("parts").into_iter().max_by_key(|part| fs::metadata(part).expect("a file").len()).expect("a part");
-    let good = fs::read(&part).expect("a file");
-    fs::write(&part, &good[1..]).expect("written");
-    assert_eq!(place.take(&[])["full"], true);
-    let mut flipped = good.clone();
-    flipped[9] ^= 1;
-    fs::write(&part, &flipped).expect("written");
-    let names = place.names();
-    assert!(run(&mut place.command(&[])).failure().contains("is damaged"));
-    assert_eq!(place.names(), names, "what cannot be restored is no backup");
-    assert_eq!(place.take(&["--full"])["full"], true);
-    place.verify().expect("whole");
-}
-
-type Spoiler = fn(&mut Txn<'_>, Vec<u8>);
-
-/// Changes the last row of the log whose key begins so, in a store that holds good checksums for what it now holds.
-fn spoil(data: &Path, prefix: &[u8], change: Spoiler) {
-    let opened = disk::open(&data.join("log"), None, CACHE_BYTES).expect("a log");
-    let until = [&prefix[..prefix.len() - 1], &[prefix[prefix.len() - 1] + 1]].concat();
-    let (key, _) = txn::scan(&*opened.disk, prefix, &until, usize::MAX).expect("rows").pop().expect("a row");
-    let mut tx = Txn::new(&*opened.disk);
-    change(&mut tx, key);
-    tx.commit().expect("changed");
-    opened.disk.flush().expect("durable");
-}
-
-#[test]
-fn verify_tells_what_of_a_log_is_not_as_it_was_written() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::new(folder.path());
-    let mut relay = Relay::start(&place.data);
-    let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
-    for key in 0..4 {
-        put(&till, key..key + 1);
-    }
-    let mut verify = command(&["verify"]);
-    verify.arg("--data").arg(&place.data);
-    // Four products and the device's own record.
-    let serving = run(&mut verify).success();
-    assert!(serving.contains("1 workspaces are whole: 5 records"), "{serving}");
-    relay.terminate().success();
-    assert_eq!(run(&mut verify).success(), serving);
-    let remove: Spoiler = |tx, key| tx.remove(key);
-    let garble: Spoiler = |tx, key| tx.put(key, b"\x01\x00garbled");
-    let spoilers: [(&[u8], Spoiler, &str); 3] = [
-        (b"d\0", remove, "the records' rows do not give the digest"),
-        (b"e\0", garble, "an entry of supermarket"),
-        (b"e\0", remove, "its entries at"),
-    ];
-    for (prefix, spoiler, expected) in spoilers {
-        spoil(&place.data, prefix, spoiler);
-        let outcome = run(&mut verify);
-        assert!(outcome.stdout.contains(expected), "{expected}: {outcome:?}");
-        assert!(outcome.failure().contains("1 workspaces are damaged"));
-    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::io;
@@ -35,6 +35,8 @@ pub use client::{Asked, ControlError, ask};
 const CONNECTIONS_MAX: usize = 8;
 /// The longest request's content, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
+/// Time to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// A backup as the command line asks for it.
@@ -132,8 +134,9 @@ impl Control {
                     let (control, secret) = (control.clone(), secret.clone());
                     async move { Ok::<_, Infallible>(control.answer(request, &secret).await) }
                 });
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let mut builder = hyper::server::conn::http1::Builder::new();
+                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
                 tokio::select! {
                     // Who asked has the answer, or is gone.
                     _ = connection => {}

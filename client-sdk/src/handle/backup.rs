@@ -92,7 +92,8 @@ fn create_private(path: &Path) -> io::Result<File> {
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    // Without a slash at its end.
+    let mut name = path.components().collect::<PathBuf>().into_os_string();
     name.push(end);
     name.into()
 }

@@ -6,7 +6,7 @@
 //! k 00 <file>                          a signing key's file
 //! ```
 
-use super::{BackupError, Part, Place, hex, in_place};
+use super::{BackupError, Part, Place, hex};
 use comptoir_engine::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Contents, Kind};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
 use sha2::{Digest as _, Sha256};
@@ -54,59 +54,50 @@ impl Row {
     }
 }
 
-/// Writes rows into parts of a place, one after the other.
-pub(super) struct PartWriter<'p> {
-    place: &'p Place,
+/// A part and its bytes.
+pub(super) type Packed = (Part, Vec<u8>);
+
+/// Packs rows into parts, one after the other. Must not be driven by a task that others wait for: it compresses.
+#[derive(Default)]
+pub(super) struct Packer {
     open: Option<ArchiveWriter<Vec<u8>>>,
     open_bytes: usize,
-    written: Vec<Part>,
 }
 
-impl<'p> PartWriter<'p> {
-    pub(super) fn new(place: &'p Place) -> Self {
-        Self { place, open: None, open_bytes: 0, written: Vec::new() }
-    }
-
-    pub(super) async fn add(&mut self, row: &Row) -> Result<(), BackupError> {
+impl Packer {
+    /// Adds a row; gives the part that it filled.
+    pub(super) fn add(&mut self, row: &Row) -> Result<Option<Packed>, ArchiveError> {
         let (key, value) = (row.key(), row.value());
-        let place = self.place;
-        let failed = |fault: ArchiveError| in_place(place.name(), &fault);
         let mut writer = match self.open.take() {
             Some(writer) => writer,
-            None => ArchiveWriter::new(Vec::new(), Kind::Log).map_err(failed)?,
+            None => ArchiveWriter::new(Vec::new(), Kind::Log)?,
         };
-        writer.add(&key, value).map_err(failed)?;
+        writer.add(&key, value)?;
         self.open = Some(writer);
         self.open_bytes += key.len() + value.len();
-        if self.open_bytes >= PART_BYTES { self.close().await } else { Ok(()) }
+        if self.open_bytes >= PART_BYTES { self.close() } else { Ok(None) }
     }
 
     /// Ends the part that is open, so that what comes next is in another one.
-    pub(super) async fn close(&mut self) -> Result<(), BackupError> {
-        let Some(writer) = self.open.take() else { return Ok(()) };
+    pub(super) fn close(&mut self) -> Result<Option<Packed>, ArchiveError> {
+        let Some(writer) = self.open.take() else { return Ok(None) };
         self.open_bytes = 0;
-        let (bytes, Contents { rows, .. }) = writer.finish().map_err(|fault| in_place(self.place.name(), &fault))?;
+        let (bytes, Contents { rows, .. }) = writer.finish()?;
         let part = Part { sha256: hex(&Sha256::digest(&bytes)), bytes: bytes.len() as u64, rows };
-        self.place.write(&part.file(), bytes).await?;
-        self.written.push(part);
-        Ok(())
-    }
-
-    pub(super) async fn finish(mut self) -> Result<Vec<Part>, BackupError> {
-        self.close().await?;
-        Ok(self.written)
+        Ok(Some((part, bytes)))
     }
 }
 
-/// The bytes of a part, proved to be those that were written.
+/// The bytes of a part as they are in the place.
 pub(super) async fn read(place: &Place, part: &Part) -> Result<Vec<u8>, BackupError> {
     let file = part.file();
     let bytes = place.read(&file, PART_BYTES_MAX).await?;
-    let bytes = bytes.ok_or_else(|| place.damaged(format!("{file} is missing")))?;
-    match hex(&Sha256::digest(&bytes)) == part.sha256 {
-        true => Ok(bytes),
-        false => Err(place.damaged(format!("{file} is not what was written"))),
-    }
+    bytes.ok_or_else(|| place.damaged(format!("{file} is missing")))
+}
+
+/// Whether these bytes are those that were written.
+pub(super) fn is_whole(part: &Part, bytes: &[u8]) -> bool {
+    hex(&Sha256::digest(bytes)) == part.sha256
 }
 
 /// Hands over the rows of a part's bytes, in order.

@@ -4,7 +4,7 @@
 use super::manifest::{self, Manifest};
 use super::parts::{self, Row, each_row};
 use super::{BackupError, Place, in_place};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, make_private_folder};
 use crate::log::{LogError, Rebuild, Standing};
 use comptoir_engine::disk::{self, CACHE_BYTES, StoreKind};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
@@ -63,6 +63,8 @@ impl Restore {
         }
         let found = manifest::newest(place, self.by).await?;
         let (name, manifest) = found.ok_or_else(|| BackupError::NoBackup { place: place.to_string() })?;
+        // Without a slash at its end.
+        let data = &data.components().collect::<PathBuf>();
         let mut draft = data.as_os_str().to_owned();
         draft.push(".restoring");
         let draft = PathBuf::from(draft);
@@ -119,12 +121,17 @@ async fn rebuild(
         return Err(BackupError::WhichWorkspace { workspaces: states.len() });
     }
     remove_folder(draft).map_err(|error| folder_error(draft, &error))?;
+    make_private_folder(draft).map_err(|error| folder_error(draft, &error))?;
     let log = draft.join("log");
     let opened = blocking(move || Ok(disk::open(&log, store, CACHE_BYTES)?)).await?;
     let mut feed = Feed::new(Rebuild::new(opened.disk, now), cut, place.name());
     for part in &manifest.parts {
-        let bytes = parts::read(place, part).await?;
-        feed = blocking(move || feed.part(&bytes)).await?;
+        let (bytes, part, name) = (parts::read(place, part).await?, part.clone(), place.clone());
+        feed = blocking(move || match parts::is_whole(&part, &bytes) {
+            true => feed.part(&bytes),
+            false => Err(name.damaged(format!("{} is not what was written", part.file()))),
+        })
+        .await?;
     }
     let made = manifest.made.clone();
     blocking(move || feed.end(made, states)).await

@@ -3,17 +3,18 @@
 
 use super::manifest::{self, Manifest, WorkspaceState};
 use super::pages::Pages;
-use super::parts::{PART_BYTES_MAX, PartWriter, Row};
-use super::restore::check;
-use super::{BackupError, Part, Place};
+use super::parts::{PART_BYTES_MAX, Packed, Packer, Row};
+use super::restore::{blocking, check};
+use super::{BackupError, Part, Place, in_place};
 use crate::auth::Operator;
 use crate::catalog::Catalog;
-use crate::log::{Log, Standing};
+use crate::log::{Entry, Log, Standing};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// When a backup would name more parts than this, and more than it takes to hold the same anew, it is taken in full.
 const SMALL_PARTS_MAX: usize = 64;
@@ -67,25 +68,28 @@ impl Backup {
         let (made, base) = self.base(log, operator, place, &workspaces, now).await?;
         let full = base.is_none();
         let Base { states: known, mut parts } = base.unwrap_or_default();
-        let mut writer = PartWriter::new(place);
+        let mut writer = Writer { place, packer: Packer::default(), written: Vec::new() };
         let mut states = Vec::with_capacity(workspaces.len());
         for workspace in &workspaces {
             let after = known.get(workspace).map_or(LogSeq(0), |standing| standing.head.tail);
             let mut pages = Pages::after(log, operator, workspace, after).await?;
             while let Some(page) = pages.next().await? {
-                for entry in page {
-                    let (seq, batch) = (entry.seq, entry.batch.clone());
-                    writer.add(&Row::Entry { workspace: workspace.clone(), seq, batch }).await?;
-                }
+                let row = |entry: &Arc<Entry>| Row::Entry {
+                    workspace: workspace.clone(),
+                    seq: entry.seq,
+                    batch: entry.batch.clone(),
+                };
+                writer.add(page.iter().map(row).collect()).await?;
             }
             states.push(WorkspaceState::new(workspace, pages.standing()));
         }
         // In a part of their own, which is the same while the keys are.
         writer.close().await?;
-        for (file, text) in keys.files()? {
-            writer.add(&Row::Key { file, text }).await?;
-        }
-        let mut written = writer.finish().await?;
+        writer.add(keys.files()?.into_iter().map(|(file, text)| Row::Key { file, text }).collect()).await?;
+        writer.close().await?;
+        // What was read may be younger than the log's last flush.
+        log.settle(operator).await?;
+        let mut written = writer.written;
         written.retain(|part| !parts.contains(part));
         let (parts_written, bytes_written) = (written.len(), written.iter().map(|part| part.bytes).sum());
         parts.append(&mut written);
@@ -127,6 +131,45 @@ impl Backup {
     }
 }
 
+/// Rows on their way into parts of a place.
+struct Writer<'p> {
+    place: &'p Place,
+    packer: Packer,
+    written: Vec<Part>,
+}
+
+impl Writer<'_> {
+    async fn add(&mut self, rows: Vec<Row>) -> Result<(), BackupError> {
+        let mut packer = std::mem::take(&mut self.packer);
+        let packing = move || {
+            let packed = rows.iter().filter_map(|row| packer.add(row).transpose()).collect::<Result<Vec<_>, _>>();
+            Ok((packer, packed))
+        };
+        let (packer, packed) = blocking(packing).await?;
+        self.packer = packer;
+        for packed in packed.map_err(|fault| in_place(self.place.name(), &fault))? {
+            self.write(packed).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the part that is open.
+    async fn close(&mut self) -> Result<(), BackupError> {
+        let mut packer = std::mem::take(&mut self.packer);
+        let packed = blocking(move || Ok(packer.close())).await?;
+        match packed.map_err(|fault| in_place(self.place.name(), &fault))? {
+            Some(packed) => self.write(packed).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn write(&mut self, (part, bytes): Packed) -> Result<(), BackupError> {
+        self.place.write(&part.file(), bytes).await?;
+        self.written.push(part);
+        Ok(())
+    }
+}
+
 /// What of an earlier backup still is so: all of it, or nothing.
 async fn usable(
     log: &Log,
@@ -147,7 +190,8 @@ async fn usable(
     let mut states = BTreeMap::new();
     for state in &last.workspaces {
         let Some((workspace, then)) = state.parse() else { return Ok(None) };
-        let now = if workspaces.contains(&workspace) { log.standing(operator, &workspace).await? } else { None };
+        let now =
+            if workspaces.binary_search(&workspace).is_ok() { log.standing(operator, &workspace).await? } else { None };
         if now.is_none_or(|now| now.epoch != then.epoch || now.head.tail < then.head.tail) {
             return Ok(None);
         }
@@ -158,22 +202,26 @@ async fn usable(
 
 /// Removes the oldest backups but `keep`, and the parts that none needs any more. How many backups went.
 async fn rotate(place: &Place, keep: usize, now: Timestamp) -> Result<usize, BackupError> {
-    let names = manifest::names(place).await?;
-    let (old, kept) = names.split_at(names.len().saturating_sub(keep.max(1)));
-    let mut needed = BTreeSet::new();
-    for name in kept {
-        needed.extend(Manifest::read(place, name).await?.parts.into_iter().map(|part| part.file()));
-    }
-    let mut freed = BTreeSet::new();
-    for name in old {
-        match Manifest::read(place, name).await {
-            Ok(manifest) => freed.extend(manifest.parts.into_iter().map(|part| part.file())),
-            // Its parts go when they are old.
-            Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. }) => {}
+    let (mut backups, mut are_all_read) = (Vec::new(), true);
+    for name in manifest::names(place).await? {
+        match Manifest::read(place, &name).await {
+            Ok(manifest) => backups.push((name, manifest.parts.iter().map(Part::file).collect::<Vec<_>>())),
+            // What it needs is not known, and it does not count.
+            Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. }) => are_all_read = false,
             Err(error) => return Err(error),
         }
+    }
+    let (old, kept) = backups.split_at(backups.len().saturating_sub(keep.max(1)));
+    for (name, _) in old {
         Manifest::remove(place, name).await?;
     }
+    if !are_all_read {
+        return Ok(old.len());
+    }
+    let files = |backups: &[(String, Vec<String>)]| -> BTreeSet<String> {
+        backups.iter().flat_map(|(_, files)| files.iter().cloned()).collect()
+    };
+    let (freed, needed) = (files(old), files(kept));
     for stored in place.list("parts").await? {
         let (file, is_old) = (format!("parts/{}", stored.name), stored.written_ms < now.unix_ms - ORPHAN_MS);
         if !needed.contains(&file) && (is_old || freed.contains(&file)) {

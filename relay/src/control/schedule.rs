@@ -40,7 +40,11 @@ impl Control {
                 return Ok(left);
             }
         }
-        let taken = self.back_up(order).await?;
+        let taken = match self.back_up(order).await {
+            // Nothing to build on: nobody is there who could say `--full`.
+            Err(BackupError::Damaged { .. }) => self.back_up(&BackupOrder { full: true, ..order.clone() }).await?,
+            taken => taken?,
+        };
         tracing::info!(name = taken.name, bytes = taken.bytes_written, "a backup was taken");
         Ok(every)
     }

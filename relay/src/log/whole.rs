@@ -56,6 +56,11 @@ impl Log {
         self.read(move |reader| read_entries(reader.disk(), &workspace, after, LogSeq(u64::MAX), bytes_max)).await
     }
 
+    /// Returns when all that was read before would survive a power cut.
+    pub async fn settle(&self, _: &Operator) -> Result<(), LogError> {
+        self.read(|reader| Ok(reader.disk().flush()?)).await
+    }
+
     /// The leaf of every document of a workspace, as [`Log::leaves`].
     pub async fn leaves_of(&self, _: &Operator, workspace: &WorkspaceId) -> Result<Vec<Leaf>, LogError> {
         let workspace = workspace.clone();
