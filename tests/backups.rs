@@ -9,6 +9,8 @@ use comptoir_tests::relay::{Relay, command};
 use comptoir_tests::shop;
 use comptoir_tests::wait::until;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -78,11 +80,12 @@ fn later_backups_write_what_is_new_and_every_kept_one_can_be_restored() {
             relay.restart();
         }
         assert_eq!(taken["full"], backup == 0, "{taken}");
-        assert_eq!(taken["parts_written"], if backup == 0 { 2 } else { 1 }, "the keys are there already: {taken}");
+        assert_eq!(taken["parts_written"], 1, "{taken}");
         assert_eq!(taken["removed"], u32::from(backup == 3), "{taken}");
         digests.push(till.digest());
     }
     assert_eq!(place.names().len(), 3);
+    assert_eq!(place.files("parts").len(), 5, "four of entries, and the keys, which are the same");
     for (name, digest) in place.names().iter().zip(&digests[1..]) {
         let made = name.split('-').next().expect("a time");
         let at = format!(
@@ -170,6 +173,44 @@ fn a_log_is_restored_through_an_entry_and_a_workspace_alone() {
     assert!(said.contains("no workspace nobodys"), "{said}");
     let said = place.restore(&folder.path().join("b"), &[]).expect_err("not empty");
     assert!(said.contains("is not empty"), "{said}");
+}
+
+#[test]
+fn of_the_keys_those_come_back_that_were_good_then_and_nobody_else_reads_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::new(folder.path());
+    let relay = Relay::start(&place.data);
+    let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
+    put(&till, 0..1);
+    let keys = |data: &Path| -> Vec<String> {
+        let entries = fs::read_dir(data.join("keys")).expect("keys").map(|entry| entry.expect("an entry").path());
+        let keys = entries.filter(|path| path.extension().is_some_and(|end| end == "paserk"));
+        keys.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect()
+    };
+    let first = keys(&place.data);
+    // Another key, as another relay makes it, and a file that is none.
+    let other = folder.path().join("other");
+    run(command(&["token", "create", "--workspace", WORKSPACE, "--data"]).arg(&other)).success();
+    let second = keys(&other).remove(0);
+    fs::copy(other.join("keys").join(&second), place.data.join("keys").join(&second)).expect("copied");
+    fs::write(place.data.join("keys/old.paserk"), "k4.secret.no\n").expect("written");
+    // A folder that was there already, open to all.
+    fs::create_dir(&place.out).expect("a folder");
+    fs::set_permissions(&place.out, fs::Permissions::from_mode(0o755)).expect("set");
+    place.take(&[]);
+    for inner in ["parts", "backups"] {
+        let mode = fs::metadata(place.out.join(inner)).expect("a folder").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{inner}");
+    }
+    place.restore(&folder.path().join("both"), &[]).expect("restored");
+    assert_eq!(keys(&folder.path().join("both")).len(), 2);
+    // A key that leaked is taken away, and stays away.
+    fs::remove_file(place.data.join("keys").join(&second)).expect("removed");
+    put(&till, 1..2);
+    assert_eq!(place.take(&[])["full"], false);
+    fs::write(place.out.join("backups/zz.json"), "somebody else's").expect("written");
+    place.restore(&folder.path().join("one"), &[]).expect("restored");
+    assert_eq!(keys(&folder.path().join("one")), first);
 }
 
 #[test]

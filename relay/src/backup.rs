@@ -134,7 +134,13 @@ impl Told for BackupError {
 
 /// An archive's fault, with the place it is in.
 fn in_place(place: &str, fault: &ArchiveError) -> BackupError {
-    BackupError::Damaged { place: place.to_owned(), what: fault.to_string() }
+    let place = place.to_owned();
+    match fault {
+        ArchiveError::NewerFormat { found } => BackupError::NewerFormat { found: (*found).into() },
+        ArchiveError::Io { cause } => BackupError::Place { place, cause: cause.clone() },
+        ArchiveError::Damaged { what } => BackupError::Damaged { place, what: (*what).to_owned() },
+        fault => BackupError::Damaged { place, what: fault.to_string() },
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -19,7 +19,8 @@ use std::time::SystemTime;
 const EXTENSION: &str = "paserk";
 /// A PASERK of a secret key has 96 characters.
 const KEY_FILE_BYTES_MAX: u64 = 256;
-const KEYS_MAX: usize = 64;
+/// The most keys in a folder.
+pub(crate) const KEYS_MAX: usize = 64;
 
 /// Why the keys cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +107,11 @@ impl Catalog {
         let io = |error: io::Error| io_error(&self.dir, &error);
         let mut files = Vec::new();
         for path in key_files(&self.dir).map_err(io)? {
+            // A file that is no key signs nothing, and a folder that holds one could not be made of it.
+            if read_key(&path).is_err() {
+                tracing::warn!(path = %path.display(), "this file is no signing key and is left out");
+                continue;
+            }
             let (text, modified) =
                 (fs::read_to_string(&path).map_err(io)?, fs::metadata(&path).and_then(|of| of.modified()));
             let name = path.file_name().and_then(|name| name.to_str());

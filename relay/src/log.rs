@@ -23,7 +23,7 @@ use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::BatchFault;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Refused};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use turns::Turns;
@@ -212,6 +212,7 @@ enum Command {
 struct Slot {
     reader: RwLock<Option<Reader>>,
     ready: AtomicBool,
+    openings: AtomicU64,
 }
 
 impl Slot {
@@ -219,8 +220,13 @@ impl Slot {
         self.reader.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(LogError::Unavailable)
     }
 
+    fn opening(&self) -> u64 {
+        self.openings.load(Ordering::Acquire)
+    }
+
     fn set(&self, reader: Option<Reader>) {
         self.ready.store(reader.is_some(), Ordering::Release);
+        self.openings.fetch_add(u64::from(reader.is_some()), Ordering::AcqRel);
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 }

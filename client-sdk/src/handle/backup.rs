@@ -17,7 +17,6 @@ impl Comptoir {
     /// older one. Works beside everything else, which waits meanwhile. The file holds the token: keep it as safe as the store.
     pub async fn back_up(&self, file: &Path) -> Result<Contents, Error> {
         let (file, draft) = (file.to_owned(), beside(file, ".draft"));
-        let failed = |path: &Path, error: io::Error| Error::File { path: path.to_owned(), cause: error.to_string() };
         let out = create_private(&draft).map_err(|error| failed(&draft, error))?;
         let handle = out.try_clone().map_err(|error| failed(&draft, error))?;
         let contents = self.with(move |engine, _| engine.back_up(BufWriter::new(handle))).await?;
@@ -32,15 +31,22 @@ impl Comptoir {
     pub async fn restore_store(file: &Path, dir: &Path) -> Result<Contents, Error> {
         let (file, dir) = (file.to_owned(), dir.to_owned());
         let restored = spawn_blocking(move || {
-            let entries = fs::read_dir(&dir).map(|mut entries| entries.next().is_some());
-            if entries.unwrap_or(false) {
-                return Err(Error::NotEmpty { path: dir });
+            let dir = std::path::absolute(&dir).map_err(|error| failed(&dir, error))?;
+            match fs::read_dir(&dir).map(|mut entries| entries.next().is_none()) {
+                Ok(true) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Ok(false) => return Err(Error::NotEmpty { path: dir }),
+                Err(error) => return Err(failed(&dir, error)),
             }
             let draft = beside(&dir, ".restoring");
             let contents = checked_copy(&file, &draft)?.0;
-            let placed =
-                remove_folder(&dir).and_then(|()| fs::rename(&draft, &dir)).and_then(|()| sync_folder_of(&dir));
-            placed.map_err(|error| Error::File { path: dir, cause: error.to_string() })?;
+            // Only an empty one goes: somebody may have made a store there meanwhile.
+            let emptied = fs::remove_dir(&dir).or_else(|error| match error.kind() {
+                ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            });
+            let placed = emptied.and_then(|()| fs::rename(&draft, &dir)).and_then(|()| sync_folder_of(&dir));
+            placed.map_err(|error| failed(&dir, error))?;
             Ok(contents)
         });
         restored.await.map_err(|_| Error::ShutDown)?
@@ -57,7 +63,7 @@ impl Comptoir {
     pub async fn verify_backup(file: &Path) -> Result<Checked, Error> {
         let file = file.to_owned();
         let verified = spawn_blocking(move || {
-            let scratch = std::env::temp_dir().join(format!("comptoir-verify-{}", std::process::id()));
+            let scratch = std::env::temp_dir().join(format!("comptoir-verify-{:016x}", rand::random::<u64>()));
             let checked = checked_copy(&file, &scratch);
             // What the system keeps there is removed by it one day.
             let _ = remove_folder(&scratch);
@@ -69,9 +75,8 @@ impl Comptoir {
 
 /// A store in the folder `dir`, whatever was there before, looked through.
 fn checked_copy(file: &Path, dir: &Path) -> Result<(Contents, Checked), Error> {
-    let failed = |path: &Path, error: io::Error| Error::File { path: path.to_owned(), cause: error.to_string() };
     let from = File::open(file).map_err(|error| failed(file, error))?;
-    remove_folder(dir).map_err(|error| failed(dir, error))?;
+    remove_folder(dir).and_then(|()| make_private_folder(dir)).map_err(|error| failed(dir, error))?;
     let opened = disk::open(dir, None, CACHE_BYTES).map_err(StoreError::from)?;
     let contents = restore(BufReader::new(from), &*opened.disk)?;
     // Opened again: what is looked at has been on the disk.
@@ -85,10 +90,26 @@ fn checked_copy(file: &Path, dir: &Path) -> Result<(Contents, Checked), Error> {
 /// Readable by its owner only, where the system knows owners.
 fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true);
+    // Not one that somebody else has put there.
+    options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => options.open(path),
+    }
+}
+
+fn make_private_folder(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    Error::File { path: path.to_owned(), cause: error.to_string() }
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

@@ -186,28 +186,42 @@ pub fn read(disk: &dyn Disk, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
 }
 
 /// At most `rows_max` keys of `from..until` with their values, ascending; long values whole, so the answer can take up
-/// to `rows_max` times [`VALUE_TOTAL_BYTES_MAX`]. Fails as [`read`] does.
+/// to `rows_max` times [`VALUE_TOTAL_BYTES_MAX`]. Fails as [`read`] does. Where a batch replaces several keys by the last of
+/// them meanwhile, that one is shown as it was with the others, or as it is without.
 pub fn scan(disk: &dyn Disk, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+    let (mut from, until) = (from.to_vec(), until.min(&PARTS_KEY_FROM));
     let mut found = Vec::new();
-    for (key, row) in disk.range(from, until.min(&PARTS_KEY_FROM), rows_max)? {
-        // A row removed while the scan ran is left out.
-        if let Some(value) = open_row(disk, &key, row)? {
-            found.push((key, value));
+    'anew: loop {
+        for (key, row) in disk.range(&from, until, rows_max - found.len())? {
+            match open_row(disk, &key, row)? {
+                Some(value) => found.push((key, value)),
+                // It was removed while the scan ran: what was read behind it is from before that.
+                None => {
+                    from = key;
+                    continue 'anew;
+                }
+            }
         }
+        return Ok(found);
     }
-    Ok(found)
 }
 
-/// As [`scan`], but from the end, descending.
+/// As [`scan`], but from the end, descending; of several keys that become one meanwhile, some may be shown beside that one.
 pub fn scan_back(disk: &dyn Disk, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+    let mut until = until.min(&PARTS_KEY_FROM).to_vec();
     let mut found = Vec::new();
-    for (key, row) in disk.range_back(from, until.min(&PARTS_KEY_FROM), rows_max)? {
-        // A row removed while the scan ran is left out.
-        if let Some(value) = open_row(disk, &key, row)? {
-            found.push((key, value));
+    'anew: loop {
+        for (key, row) in disk.range_back(from, &until, rows_max - found.len())? {
+            match open_row(disk, &key, row)? {
+                Some(value) => found.push((key, value)),
+                None => {
+                    until = key;
+                    continue 'anew;
+                }
+            }
         }
+        return Ok(found);
     }
-    Ok(found)
 }
 
 /// The last key of `from..until` with its value. Fails as [`read`] does.

@@ -4,8 +4,8 @@
 //! itself with the relay.
 
 use super::{Store, StoreError};
-use crate::archive::{ArchiveReader, ArchiveWriter, Contents, Kind};
-use crate::disk::{Batch, Disk, RESERVED_KEY_FROM};
+use crate::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Contents, Kind};
+use crate::disk::{Batch, Disk, RESERVED_KEY_FROM, VALUE_BYTES_MAX};
 use std::io::{BufRead, Write};
 
 /// Rows read or written at once.
@@ -32,6 +32,9 @@ pub fn restore(from: impl BufRead, disk: &dyn Disk) -> Result<Contents, StoreErr
     let mut archive = ArchiveReader::new(from, Kind::Device)?;
     let mut batch = Batch::default();
     while let Some((key, value)) = archive.next_row()? {
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(ArchiveError::Damaged { what: "a row longer than a store's" }.into());
+        }
         batch.rows.insert(key, Some(value));
         if batch.rows.len() == ROWS_MAX {
             disk.apply(std::mem::take(&mut batch))?;

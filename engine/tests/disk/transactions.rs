@@ -1,11 +1,13 @@
 //! What `Txn` promises on every disk.
 
 use super::{END, all, batch, commit, is_damaged, long, on_every_disk, put, row};
+use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::txn::{self, TXN_KEY_BYTES_MAX, Txn, VALUE_TOTAL_BYTES_MAX};
-use comptoir_engine::disk::{DiskError, Row};
+use comptoir_engine::disk::{Batch, Disk, DiskError, Row};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 #[test]
 fn a_transaction_sees_its_own_writes_and_the_disk_sees_them_on_commit() {
@@ -208,4 +210,52 @@ fn a_reader_beside_a_writer_sees_an_old_or_a_new_value_and_no_damage() {
             }
         });
     });
+}
+
+/// A disk on which something happens between a range and what is read next.
+struct Meanwhile {
+    disk: SimDisk,
+    then: Mutex<Option<fn(&SimDisk)>>,
+}
+
+impl Disk for Meanwhile {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        self.disk.get(key)
+    }
+    fn range(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+        let rows = self.disk.range(from, until, rows_max);
+        self.then.lock().unwrap().take().into_iter().for_each(|then| then(&self.disk));
+        rows
+    }
+    fn range_back(&self, from: &[u8], until: &[u8], rows_max: usize) -> Result<Vec<Row>, DiskError> {
+        self.disk.range_back(from, until, rows_max)
+    }
+    fn last(&self, from: &[u8], until: &[u8]) -> Result<Option<Row>, DiskError> {
+        self.disk.last(from, until)
+    }
+    fn apply(&self, batch: Batch) -> Result<(), DiskError> {
+        self.disk.apply(batch)
+    }
+    fn flush(&self) -> Result<(), DiskError> {
+        self.disk.flush()
+    }
+}
+
+#[test]
+fn keys_that_become_one_while_they_are_scanned_are_not_missed() {
+    let disk = SimDisk::new();
+    for (key, value) in [(b"a", b"1".to_vec()), (b"b", long(9_000, 0)), (b"c", b"3".to_vec()), (b"d", b"4".to_vec())] {
+        commit(&disk, key, &value);
+    }
+    // As the log is compacted: the last one takes in what those before it held.
+    let become_one = |disk: &SimDisk| {
+        let mut txn = Txn::new(disk);
+        txn.remove(b"a".to_vec());
+        txn.remove(b"b".to_vec());
+        txn.put(b"c".to_vec(), b"123");
+        txn.commit().unwrap();
+    };
+    let disk = Meanwhile { disk, then: Mutex::new(Some(become_one)) };
+    let found = txn::scan(&disk, b"", END, 4).unwrap();
+    assert_eq!(found, [row(b"a", b"1"), row(b"c", b"123"), row(b"d", b"4")]);
 }

@@ -28,8 +28,10 @@ pub struct Manifest {
     pub made: String,
     /// Where every log stood.
     pub workspaces: Vec<WorkspaceState>,
-    /// All that it takes, in the order to read it.
+    /// All entries, in the order to read them.
     pub parts: Vec<Part>,
+    /// The signing keys, as they were: one that was taken away does not come back.
+    pub keys: Part,
 }
 
 /// Where one workspace's log stood.
@@ -81,9 +83,14 @@ impl WorkspaceState {
 }
 
 impl Manifest {
-    pub(super) fn new(made: Timestamp, workspaces: Vec<WorkspaceState>, parts: Vec<Part>) -> Self {
+    pub(super) fn new(made: Timestamp, workspaces: Vec<WorkspaceState>, parts: Vec<Part>, keys: Part) -> Self {
         let release = env!("CARGO_PKG_VERSION").to_owned();
-        Self { format: FORMAT, release, made: made.to_string(), workspaces, parts }
+        Self { format: FORMAT, release, made: made.to_string(), workspaces, parts, keys }
+    }
+
+    /// Every part it needs.
+    pub(super) fn all_parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().chain([&self.keys])
     }
 
     /// Reads one; its name is the file's in the place. Any bytes may be given.
@@ -127,7 +134,8 @@ impl Manifest {
 /// The names of all backups, oldest first.
 pub(super) async fn names(place: &Place) -> Result<Vec<String>, BackupError> {
     let mut names: Vec<_> = place.list(FOLDER).await?.into_iter().map(|stored| stored.name).collect();
-    names.retain(|name| name.ends_with(".json"));
+    // What else somebody keeps there is none of ours.
+    names.retain(|name| time_of(name).is_some());
     names.sort_unstable();
     Ok(names)
 }
@@ -144,10 +152,16 @@ pub(super) async fn newest(place: &Place, by: Option<Timestamp>) -> Result<Optio
 
 /// When the newest backup was taken, by its name; `None` where there is none.
 pub async fn newest_made(place: &Place) -> Result<Option<Timestamp>, BackupError> {
-    let newest = names(place).await?.pop();
-    let made = newest.and_then(|name| jiff::fmt::strtime::parse("%Y%m%dT%H%M%S.%fZ", name.split('-').next()?).ok());
-    let made = made.and_then(|made| made.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    Ok(made.map(|made| Timestamp { unix_ms: made.timestamp().as_millisecond() }))
+    Ok(names(place).await?.pop().and_then(|name| time_of(&name)))
+}
+
+/// The time in a backup's name; `None` where it is no backup's.
+fn time_of(name: &str) -> Option<Timestamp> {
+    let (time, check) = name.strip_suffix(".json")?.split_once('-')?;
+    let is_check = check.len() == CHECK_DIGITS && check.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let made = jiff::fmt::strtime::parse("%Y%m%dT%H%M%S.%fZ", time).ok().filter(|_| is_check)?;
+    let made = made.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp { unix_ms: made.timestamp().as_millisecond() })
 }
 
 /// As it sorts: `20261122T073512.123Z`.

@@ -6,7 +6,8 @@
 //! k 00 <file>                          a signing key's file
 //! ```
 
-use super::{BackupError, Part, Place, hex};
+use super::{BackupError, Part, Place, hex, in_place};
+use crate::catalog::KEYS_MAX;
 use comptoir_engine::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Contents, Kind};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
 use sha2::{Digest as _, Sha256};
@@ -95,9 +96,26 @@ pub(super) async fn read(place: &Place, part: &Part) -> Result<Vec<u8>, BackupEr
     bytes.ok_or_else(|| place.damaged(format!("{file} is missing")))
 }
 
-/// Whether these bytes are those that were written.
-pub(super) fn is_whole(part: &Part, bytes: &[u8]) -> bool {
-    hex(&Sha256::digest(bytes)) == part.sha256
+/// An error where these bytes are not those that were written.
+pub(super) fn whole(place: &Place, part: &Part, bytes: &[u8]) -> Result<(), BackupError> {
+    match hex(&Sha256::digest(bytes)) == part.sha256 {
+        true => Ok(()),
+        false => Err(place.damaged(format!("{} is not what was written", part.file()))),
+    }
+}
+
+/// The keys in a part that holds nothing else.
+pub(super) fn keys(place: &Place, bytes: &[u8]) -> Result<Vec<(String, String)>, BackupError> {
+    let mut keys = Vec::new();
+    let take = |row| match row {
+        Row::Key { file, text } if keys.len() < KEYS_MAX => {
+            keys.push((file, text));
+            Ok(())
+        }
+        _ => Err(place.damaged("an entry among keys, or too many keys".to_owned())),
+    };
+    each_row(bytes, take, |fault| in_place(place.name(), &fault))?;
+    Ok(keys)
 }
 
 /// Hands over the rows of a part's bytes, in order.

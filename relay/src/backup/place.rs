@@ -35,10 +35,12 @@ impl Place {
         }
     }
 
-    /// A folder, which is made where it is missing: for its owner's eyes only, because signing keys come into it.
+    /// A folder, which is made where it is missing. What is made is for its owner's eyes only: signing keys come into it.
     pub fn make(name: &str) -> Result<Self, BackupError> {
-        make_private_folder(Path::new(name))
-            .map_err(|error| BackupError::Place { place: name.to_owned(), cause: error.to_string() })?;
+        for folder in ["", "parts", "backups"] {
+            make_private_folder(&Path::new(name).join(folder))
+                .map_err(|error| BackupError::Place { place: name.to_owned(), cause: error.to_string() })?;
+        }
         Self::open(name)
     }
 
@@ -62,7 +64,8 @@ impl Place {
     /// All files in a folder of the place.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Stored>, BackupError> {
         let listed = self.store.list(Some(&Location::from(folder)));
-        let stored = listed.map_ok(|meta| Stored {
+        let direct = listed.try_filter(|meta| std::future::ready(meta.location.parts().count() == 2));
+        let stored = direct.map_ok(|meta| Stored {
             name: meta.location.filename().unwrap_or_default().to_owned(),
             bytes: meta.size,
             written_ms: meta.last_modified.timestamp_millis(),

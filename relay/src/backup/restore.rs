@@ -17,6 +17,8 @@ use tokio::task::spawn_blocking;
 
 /// Entries are added to the new log so many bytes at a time.
 const GROUP_BYTES: usize = 1 << 20;
+/// What an entry takes in memory besides its bytes, at the least.
+const ROW_BYTES: usize = 64;
 
 /// What of a backup is wanted; all of it by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,8 +49,6 @@ pub struct Restored {
     pub made: String,
     /// Each workspace, with the last entry of the log it had.
     pub workspaces: Vec<(WorkspaceId, Standing)>,
-    /// The signing keys.
-    keys: Vec<(String, String)>,
 }
 
 impl Restore {
@@ -63,13 +63,13 @@ impl Restore {
         }
         let found = manifest::newest(place, self.by).await?;
         let (name, manifest) = found.ok_or_else(|| BackupError::NoBackup { place: place.to_string() })?;
-        // Without a slash at its end.
+        // Without a slash at its end, and beside the folder also where that is `.`.
+        let data = std::path::absolute(data).map_err(|error| folder_error(data, &error))?;
         let data = &data.components().collect::<PathBuf>();
         let mut draft = data.as_os_str().to_owned();
         draft.push(".restoring");
         let draft = PathBuf::from(draft);
         let restored = rebuild(place, &manifest, &draft, self.store, self.cut, now).await?;
-        Catalog::import(&draft.join("keys"), &restored.keys)?;
         put_in_place(&draft, data).map_err(|error| folder_error(data, &error))?;
         Ok(Restored { name, ..restored })
     }
@@ -95,10 +95,8 @@ pub(super) async fn check(
     now: Timestamp,
 ) -> Result<Restored, BackupError> {
     let restored = rebuild(place, manifest, scratch, None, Cut::default(), now).await;
-    let removed = remove_folder(scratch);
-    let restored = restored?;
-    removed.map_err(|error| folder_error(scratch, &error))?;
-    Ok(restored)
+    let removed = clear(scratch).await;
+    restored.and_then(|restored| removed.map(|()| restored))
 }
 
 /// Makes a log in the folder `draft`, and whatever was there is gone.
@@ -120,19 +118,19 @@ async fn rebuild(
     if cut.through.is_some() && states.len() != 1 {
         return Err(BackupError::WhichWorkspace { workspaces: states.len() });
     }
-    remove_folder(draft).map_err(|error| folder_error(draft, &error))?;
+    clear(draft).await?;
     make_private_folder(draft).map_err(|error| folder_error(draft, &error))?;
-    let log = draft.join("log");
+    let (log, keys) = (draft.join("log"), draft.join("keys"));
     let opened = blocking(move || Ok(disk::open(&log, store, CACHE_BYTES)?)).await?;
     let mut feed = Feed::new(Rebuild::new(opened.disk, now), cut, place.name());
     for part in &manifest.parts {
-        let (bytes, part, name) = (parts::read(place, part).await?, part.clone(), place.clone());
-        feed = blocking(move || match parts::is_whole(&part, &bytes) {
-            true => feed.part(&bytes),
-            false => Err(name.damaged(format!("{} is not what was written", part.file()))),
-        })
-        .await?;
+        let bytes = parts::read(place, part).await?;
+        let (place, part) = (place.clone(), part.clone());
+        feed = blocking(move || parts::whole(&place, &part, &bytes).and_then(|()| feed.part(&bytes))).await?;
     }
+    let bytes = parts::read(place, &manifest.keys).await?;
+    parts::whole(place, &manifest.keys, &bytes)?;
+    Catalog::import(&keys, &parts::keys(place, &bytes)?)?;
     let made = manifest.made.clone();
     blocking(move || feed.end(made, states)).await
 }
@@ -148,15 +146,13 @@ pub struct Feed {
     /// Entries of one workspace that are not added yet, and their length.
     group: Option<(WorkspaceId, Vec<Vec<u8>>)>,
     group_bytes: usize,
-    keys: Vec<(String, String)>,
 }
 
 impl Feed {
     /// Begins a log; `place` is named in errors.
     pub fn new(rebuild: Rebuild, cut: Cut, place: &str) -> Self {
         let place = place.to_owned();
-        let (reached, group, group_bytes, keys) = (BTreeMap::new(), None, 0, Vec::new());
-        Self { rebuild, cut, place, reached, group, group_bytes, keys }
+        Self { rebuild, cut, place, reached: BTreeMap::new(), group: None, group_bytes: 0 }
     }
 
     /// Takes in a part's bytes.
@@ -169,11 +165,7 @@ impl Feed {
     fn row(&mut self, row: Row) -> Result<(), BackupError> {
         let (workspace, seq, batch) = match row {
             Row::Entry { workspace, seq, batch } => (workspace, seq, batch),
-            Row::Key { file, text } => {
-                self.keys.retain(|(known, _)| *known != file);
-                self.keys.push((file, text));
-                return Ok(());
-            }
+            Row::Key { .. } => return Err(self.damaged("a key among entries".to_owned())),
         };
         let is_wanted = self.cut.workspace.as_ref().is_none_or(|wanted| *wanted == workspace)
             && self.cut.through.is_none_or(|through| seq <= through);
@@ -186,7 +178,7 @@ impl Feed {
         if self.group.as_ref().is_some_and(|(open, _)| *open != workspace) || self.group_bytes >= GROUP_BYTES {
             self.flush()?;
         }
-        self.group_bytes += batch.len();
+        self.group_bytes += batch.len() + ROW_BYTES;
         self.group.get_or_insert_with(|| (workspace, Vec::new())).1.push(batch);
         Ok(())
     }
@@ -211,7 +203,7 @@ impl Feed {
         for (workspace, mut standing) in states {
             let head = self.rebuild.head(&workspace)?;
             let reached = self.reached.get(&workspace).copied().unwrap_or(LogSeq(0));
-            if self.cut.through.is_some() {
+            if self.cut.through.is_some() && reached < standing.head.tail {
                 standing.head.digest = head.digest;
             } else if head.digest != standing.head.digest || reached != standing.head.tail {
                 return Err(self.damaged(format!("the records of {workspace} are not those of its log")));
@@ -219,7 +211,7 @@ impl Feed {
             standing.head.tail = reached;
             workspaces.push((workspace, standing));
         }
-        Ok(Restored { name: String::new(), made, workspaces, keys: self.keys })
+        Ok(Restored { name: String::new(), made, workspaces })
     }
 }
 
@@ -229,11 +221,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     spawn_blocking(job).await.map_err(|_| LogError::Unavailable)?
 }
 
-pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+/// Removes a folder and all that is in it; there need not be one.
+pub(super) async fn clear(folder: &Path) -> Result<(), BackupError> {
+    let folder = folder.to_owned();
+    blocking(move || match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(folder_error(&folder, &error)),
         _ => Ok(()),
-    }
+    })
+    .await
 }
 
 /// From one moment to the next the folder is there.

@@ -8,7 +8,7 @@ use super::restore::{blocking, check};
 use super::{BackupError, Part, Place, in_place};
 use crate::auth::Operator;
 use crate::catalog::Catalog;
-use crate::log::{Entry, Log, Standing};
+use crate::log::{Entry, Log, LogError, Standing};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,7 @@ impl Backup {
     /// Takes it. At most one is to be taken into a place at a time.
     pub async fn take(self, log: &Log, keys: &Catalog, place: &Place, now: Timestamp) -> Result<Taken, BackupError> {
         let operator = &Operator::with(keys);
+        let opening = log.opening();
         let workspaces = log.workspaces(operator).await?;
         let (made, base) = self.base(log, operator, place, &workspaces, now).await?;
         let full = base.is_none();
@@ -83,17 +84,17 @@ impl Backup {
             }
             states.push(WorkspaceState::new(workspace, pages.standing()));
         }
-        // In a part of their own, which is the same while the keys are.
         writer.close().await?;
+        let mut written = std::mem::take(&mut writer.written);
         writer.add(keys.files()?.into_iter().map(|(file, text)| Row::Key { file, text }).collect()).await?;
         writer.close().await?;
-        // What was read may be younger than the log's last flush.
-        log.settle(operator).await?;
-        let mut written = writer.written;
+        let keys = writer.written.pop().ok_or(LogError::Unavailable)?;
+        // What was read may be younger than the log's last flush, and gone where its disk was opened again.
+        log.settle(operator, opening).await?;
         written.retain(|part| !parts.contains(part));
         let (parts_written, bytes_written) = (written.len(), written.iter().map(|part| part.bytes).sum());
         parts.append(&mut written);
-        let manifest = Manifest::new(made, states, parts);
+        let manifest = Manifest::new(made, states, parts, keys);
         if let Some(scratch) = &self.scratch {
             check(place, &manifest, scratch, now).await?;
         }
@@ -102,7 +103,7 @@ impl Backup {
             Some(keep) => rotate(place, keep, now).await?,
             None => 0,
         };
-        let (workspaces, bytes) = (workspaces.len(), manifest.parts.iter().map(|part| part.bytes).sum());
+        let (workspaces, bytes) = (workspaces.len(), manifest.all_parts().map(|part| part.bytes).sum());
         let tried = self.scratch.is_some();
         Ok(Taken { name, workspaces, parts_written, bytes_written, bytes, full, tried, removed })
     }
@@ -118,11 +119,11 @@ impl Backup {
     ) -> Result<(Timestamp, Option<Base>), BackupError> {
         let last = match manifest::newest(place, None).await {
             // The way out where the last one is damaged.
-            Err(BackupError::Damaged { .. }) if self.full => None,
+            Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. }) if self.full => None,
             last => last?.map(|(_, last)| last),
         };
         // In order of their names the newest is the last one, whatever the clock does.
-        let earliest = last.as_ref().and_then(|last| Timestamp::parse(&last.made)).map(|last| last.unix_ms + 1);
+        let earliest = manifest::newest_made(place).await?.map(|last| last.unix_ms + 1);
         let made = Timestamp { unix_ms: now.unix_ms.max(earliest.unwrap_or(now.unix_ms)) };
         match last {
             Some(last) if !self.full => Ok((made, usable(log, operator, place, workspaces, last).await?)),
@@ -202,20 +203,23 @@ async fn usable(
 
 /// Removes the oldest backups but `keep`, and the parts that none needs any more. How many backups went.
 async fn rotate(place: &Place, keep: usize, now: Timestamp) -> Result<usize, BackupError> {
-    let (mut backups, mut are_all_read) = (Vec::new(), true);
+    let (mut backups, mut unread) = (Vec::new(), Vec::new());
     for name in manifest::names(place).await? {
         match Manifest::read(place, &name).await {
-            Ok(manifest) => backups.push((name, manifest.parts.iter().map(Part::file).collect::<Vec<_>>())),
-            // What it needs is not known, and it does not count.
-            Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. }) => are_all_read = false,
+            Ok(manifest) => backups.push((name, manifest.all_parts().map(Part::file).collect::<Vec<_>>())),
+            // It does not count.
+            Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. }) => unread.push(name),
             Err(error) => return Err(error),
         }
     }
     let (old, kept) = backups.split_at(backups.len().saturating_sub(keep.max(1)));
-    for (name, _) in old {
+    let (past, unread): (Vec<_>, Vec<_>) =
+        unread.iter().partition(|name| kept.first().is_some_and(|(first, _)| *name < first));
+    for name in old.iter().map(|(name, _)| name).chain(past) {
         Manifest::remove(place, name).await?;
     }
-    if !are_all_read {
+    if !unread.is_empty() {
+        // What they need is not known.
         return Ok(old.len());
     }
     let files = |backups: &[(String, Vec<String>)]| -> BTreeSet<String> {

@@ -3,7 +3,7 @@
 
 use super::BackupError;
 use super::pages::Pages;
-use super::restore::{blocking, folder_error, remove_folder};
+use super::restore::{blocking, clear};
 use crate::auth::Operator;
 use crate::catalog::Catalog;
 use crate::log::{Log, LogError, Rebuild};
@@ -46,14 +46,12 @@ pub struct Damage {
 /// room for them. Damage is what was found, not an error.
 pub async fn verify(log: &Log, keys: &Catalog, scratch: &Path, now: Timestamp) -> Result<Verified, BackupError> {
     let verified = verify_in(log, &Operator::with(keys), scratch, now).await;
-    let removed = remove_folder(scratch);
-    let verified = verified?;
-    removed.map_err(|error| folder_error(scratch, &error))?;
-    Ok(verified)
+    let removed = clear(scratch).await;
+    verified.and_then(|verified| removed.map(|()| verified))
 }
 
 async fn verify_in(log: &Log, operator: &Operator, scratch: &Path, now: Timestamp) -> Result<Verified, BackupError> {
-    remove_folder(scratch).map_err(|error| folder_error(scratch, &error))?;
+    clear(scratch).await?;
     let folder = scratch.to_owned();
     let opened = blocking(move || Ok(disk::open(&folder, None, CACHE_BYTES)?)).await?;
     let rebuild = Arc::new(Rebuild::new(opened.disk, now));
@@ -68,6 +66,12 @@ async fn verify_in(log: &Log, operator: &Operator, scratch: &Path, now: Timestam
         };
         verified.damaged.push(Damage { workspace: workspace.to_string(), what });
     }
+    // Closing a store may wait for its disk.
+    blocking(move || {
+        drop(rebuild);
+        Ok(())
+    })
+    .await?;
     Ok(verified)
 }
 

@@ -232,7 +232,9 @@ fn verify_data(data: &Path) -> Result<(), OperateError> {
 
 /// Restores it where the system has room for what is temporary, and removes that again.
 fn verify_backup(from: &Path) -> Result<(), OperateError> {
-    let scratch = std::env::temp_dir().join(format!("comptoir-verify-{}", std::process::id()));
+    let mut unique = [0; 8];
+    getrandom::fill(&mut unique).map_err(|_| io::Error::other("no random numbers"))?;
+    let scratch = std::env::temp_dir().join(format!("comptoir-verify-{:016x}", u64::from_le_bytes(unique)));
     let restored = wait(async {
         let place = Place::open(&std::path::absolute(from)?.display().to_string())?;
         Ok(check_newest(&place, None, &scratch, SystemClock.now()).await?)

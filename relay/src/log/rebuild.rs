@@ -35,7 +35,8 @@ impl Rebuild {
         let mut group = Group::new(&*self.disk);
         for entry in entries {
             let staged = catch_unwind(AssertUnwindSafe(|| group.append(workspace, Role::Admin, entry)));
-            let refused = match staged.unwrap_or(Err(LogError::Unavailable))? {
+            let panicked = |_| Err(LogError::Damaged(format!("an entry of {workspace}: it cannot be read")));
+            let refused = match staged.unwrap_or_else(panicked)? {
                 Outcome::Stored(receipt) => receipt.refused.first().map(|refused| refused.reason.to_string()),
                 Outcome::Unclear => Some("its hashes are not those of its changes".to_owned()),
                 Outcome::Unreadable(fault) => Some(fault.to_string()),

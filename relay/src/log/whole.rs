@@ -56,9 +56,16 @@ impl Log {
         self.read(move |reader| read_entries(reader.disk(), &workspace, after, LogSeq(u64::MAX), bytes_max)).await
     }
 
-    /// Returns when all that was read before would survive a power cut.
-    pub async fn settle(&self, _: &Operator) -> Result<(), LogError> {
-        self.read(|reader| Ok(reader.disk().flush()?)).await
+    /// How often the disk was opened: what was read by one opening need not be there at the next.
+    pub fn opening(&self) -> u64 {
+        self.slot.opening()
+    }
+
+    /// Returns when all that was read since `opening` would survive a power cut; [`LogError::Unavailable`] where the disk was
+    /// opened again meanwhile.
+    pub async fn settle(&self, _: &Operator, opening: u64) -> Result<(), LogError> {
+        self.read(|reader| Ok(reader.disk().flush()?)).await?;
+        if self.opening() == opening { Ok(()) } else { Err(LogError::Unavailable) }
     }
 
     /// The leaf of every document of a workspace, as [`Log::leaves`].
