@@ -95,6 +95,11 @@ fn a_schema_shows_the_same_whenever_it_is_heard_of_or_is_refused() {
 }
 
 #[test]
+fn a_backup_that_somebody_else_wrote_becomes_a_store_or_a_log_or_is_refused() {
+    replay("archive");
+}
+
+#[test]
 fn every_target_has_a_test_a_corpus_of_its_own_and_a_way_for_libfuzzer() {
     let targets = TARGETS.iter().map(|target| target.name);
     let tests = include_str!("replay.rs");
