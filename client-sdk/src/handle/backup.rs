@@ -53,7 +53,7 @@ impl Comptoir {
     }
 
     /// Whether every record is what its history makes it, and all rows fit each other; changes nothing. Takes as long as reading
-    /// every document: some ten seconds for 100,000 records.
+    /// every document.
     pub async fn verify(&self) -> Result<Checked, Error> {
         self.with(|engine, _| engine.check()).await
     }

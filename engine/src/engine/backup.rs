@@ -6,8 +6,7 @@ use crate::store::StoreError;
 use std::io::Write;
 
 impl Engine {
-    /// Writes all of the store as a backup; [`crate::store::restore`] makes a store of it. Nothing else is done meanwhile:
-    /// some two seconds for 100,000 records.
+    /// Writes all of the store as a backup; [`crate::store::restore`] makes a store of it. Nothing else is done meanwhile.
     pub fn back_up(&self, out: impl Write) -> Result<Contents, StoreError> {
         self.store.back_up(out)
     }
