@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, watch};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 pub use client::{Asked, ControlError, ask};
 
@@ -35,8 +35,10 @@ pub use client::{Asked, ControlError, ask};
 const CONNECTIONS_MAX: usize = 8;
 /// The longest request's content, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
-/// Time to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to send a request's head, and again for its content.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for what is asked: no backup takes longer.
+const WORK_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// A backup as the command line asks for it.
@@ -135,11 +137,11 @@ impl Control {
                     async move { Ok::<_, Infallible>(control.answer(request, &secret).await) }
                 });
                 let mut builder = hyper::server::conn::http1::Builder::new();
-                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+                builder.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
                 let connection = builder.serve_connection(TokioIo::new(stream), service);
                 tokio::select! {
                     // Who asked has the answer, or is gone.
-                    _ = connection => {}
+                    _ = timeout(WORK_MAX, connection) => {}
                     _ = shutdown.wait_for(|stopped| *stopped) => {}
                 }
             });
@@ -156,8 +158,9 @@ impl Control {
         let locale = said(header::ACCEPT_LANGUAGE).to_owned();
         let done = match (request.method(), request.uri().path()) {
             (&Method::POST, "/backup") => {
-                let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await;
-                let order = content.ok().and_then(|content| serde_json::from_slice(&content.to_bytes()).ok());
+                let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
+                let content = timeout(REQUEST_TIMEOUT, content).await.ok().and_then(Result::ok);
+                let order = content.and_then(|content| serde_json::from_slice(&content.to_bytes()).ok());
                 let Some(order) = order else {
                     return text(StatusCode::BAD_REQUEST, "not the order of a backup".to_owned());
                 };

@@ -1,6 +1,6 @@
 //! Asking the relay that serves a folder. Must not know what is asked.
 
-use super::{Door, door_file};
+use super::{Door, REQUEST_TIMEOUT, WORK_MAX, door_file};
 use crate::text::Told;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -10,8 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -67,7 +69,8 @@ pub struct Asked<'a, T> {
 pub async fn ask<T: Serialize, A: DeserializeOwned>(data: &Path, asked: Asked<'_, T>) -> Result<A, ControlError> {
     let unreachable = |cause: String| ControlError::Unreachable { data: data.to_owned(), cause };
     let door = read_door(data).map_err(unreachable)?;
-    let stream = TcpStream::connect(door.address).await.map_err(|error| unreachable(error.to_string()))?;
+    let connected = timeout(REQUEST_TIMEOUT, TcpStream::connect(door.address)).await;
+    let stream = connected.map_err(io::Error::from).flatten().map_err(|error| unreachable(error.to_string()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreachable(error.to_string()))?;
@@ -87,11 +90,14 @@ pub async fn ask<T: Serialize, A: DeserializeOwned>(data: &Path, asked: Asked<'_
         Ok::<_, String>((is_done, content.map_err(|error| error.to_string())?.to_bytes()))
     };
     tokio::pin!(answer);
-    let answered = tokio::select! {
-        answered = &mut answer => answered,
-        // It drives the request, and ends with the connection.
-        _ = connection => answer.await,
+    let answered = async {
+        tokio::select! {
+            answered = &mut answer => answered,
+            // It drives the request, and ends with the connection.
+            _ = connection => answer.await,
+        }
     };
+    let answered = timeout(WORK_MAX, answered).await.unwrap_or_else(|late| Err(late.to_string()));
     let (is_done, content) = answered.map_err(unreachable)?;
     if !is_done {
         return Err(ControlError::Refused { text: String::from_utf8_lossy(&content).into_owned() });
