@@ -142,7 +142,3 @@ fn in_place(place: &str, fault: &ArchiveError) -> BackupError {
         fault => BackupError::Damaged { place, what: fault.to_string() },
     }
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

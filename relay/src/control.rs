@@ -12,7 +12,7 @@ use crate::backup::{Backup, BackupError, Place, verify};
 use crate::catalog::{Catalog, write_private};
 use crate::clock::Clock;
 use crate::log::Log;
-use crate::text::tell_in;
+use crate::text::{hex, tell_in};
 use getrandom::fill;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -106,7 +106,7 @@ impl Control {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let mut secret = [0; 32];
         fill(&mut secret).map_err(|_| io::Error::other("no random numbers"))?;
-        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = hex(&secret);
         let door = Door { address: listener.local_addr()?, secret: secret.clone() };
         write_private(&self.data, &door_file(&self.data), &serde_json::to_string(&door).map_err(io::Error::other)?)?;
         Ok(OpenDoor { listener, secret: format!("Bearer {secret}").into() })

@@ -40,6 +40,11 @@ pub fn text_with(key: &str, values: &[(&str, String)]) -> String {
     rust_i18n::replace_patterns(&text(key), &names, &values)
 }
 
+/// Bytes as people compare them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The error in one line, in the chosen language.
 pub fn tell(error: &dyn Told) -> String {
     tell_in(&rust_i18n::locale(), error)

@@ -1,8 +1,9 @@
 //! What one backup says of itself: a file of JSON whose name holds its time and a check of its content. Must not know how
 //! parts are made.
 
-use super::{BackupError, Place, hex};
+use super::{BackupError, Place};
 use crate::log::{Head, Standing};
+use crate::text::hex;
 use comptoir_engine::digest::Digest;
 use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
 use comptoir_engine::time::Timestamp;

@@ -6,8 +6,9 @@
 //! k 00 <file>                          a signing key's file
 //! ```
 
-use super::{BackupError, Part, Place, hex, in_place};
+use super::{BackupError, Part, Place, in_place};
 use crate::catalog::KEYS_MAX;
+use crate::text::hex;
 use comptoir_engine::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Contents, Kind};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
 use sha2::{Digest as _, Sha256};

@@ -75,14 +75,9 @@ impl Restore {
     }
 }
 
-/// Restores the newest backup by then into the folder `scratch`, and removes that again.
-pub async fn check_newest(
-    place: &Place,
-    by: Option<Timestamp>,
-    scratch: &Path,
-    now: Timestamp,
-) -> Result<Restored, BackupError> {
-    let found = manifest::newest(place, by).await?;
+/// Restores the newest backup into the folder `scratch`, and removes that again.
+pub async fn check_newest(place: &Place, scratch: &Path, now: Timestamp) -> Result<Restored, BackupError> {
+    let found = manifest::newest(place, None).await?;
     let (name, manifest) = found.ok_or_else(|| BackupError::NoBackup { place: place.to_string() })?;
     Ok(Restored { name, ..check(place, &manifest, scratch, now).await? })
 }

@@ -237,7 +237,7 @@ fn verify_backup(from: &Path) -> Result<(), OperateError> {
     let scratch = std::env::temp_dir().join(format!("comptoir-verify-{:016x}", u64::from_le_bytes(unique)));
     let restored = wait(async {
         let place = Place::open(&std::path::absolute(from)?.display().to_string())?;
-        Ok(check_newest(&place, None, &scratch, SystemClock.now()).await?)
+        Ok(check_newest(&place, &scratch, SystemClock.now()).await?)
     })?;
     say_restored("said.verified_backup", &restored, &from.display().to_string());
     Ok(())

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::log::{self, LogError};
 use crate::relay::log_folder;
-use crate::text::text_with;
+use crate::text::{hex, text_with};
 use comptoir_engine::disk::StoreKind;
 use std::path::Path;
 
@@ -13,12 +13,11 @@ pub(super) fn migrate(data: &Path, to: StoreKind) -> Result<String, LogError> {
     Ok(match copied {
         None => text_with("said.migrated_already", &[("to", to.to_string())]),
         Some(copied) => {
-            let hash: String = copied.hash.iter().map(|byte| format!("{byte:02x}")).collect();
             let values = [
                 ("from", copied.from.to_string()),
                 ("to", to.to_string()),
                 ("rows", copied.rows.to_string()),
-                ("sha256", hash),
+                ("sha256", hex(&copied.hash)),
                 ("digest", copied.digest),
             ];
             text_with("said.migrated", &values)
