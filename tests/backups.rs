@@ -2,7 +2,7 @@
 //! devices bring back what came after.
 
 use comptoir::{Comptoir, Mode};
-use comptoir_tests::backups::{Place, digest_said};
+use comptoir_tests::backups::{Place, digest_said, put};
 use comptoir_tests::device::Device;
 use comptoir_tests::program::run;
 use comptoir_tests::relay::{Relay, command};
@@ -16,11 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const WORKSPACE: &str = "supermarket";
-
-fn put(device: &Device, keys: std::ops::Range<u32>) {
-    keys.for_each(|key| _ = device.ok(&["put", "products", &key.to_string(), r#"{"name":"Pils"}"#]));
-    device.sync();
-}
 
 #[test]
 fn a_restore_drill_on_real_products_gives_back_every_record_and_devices_bring_the_rest() {

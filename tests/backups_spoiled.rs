@@ -2,7 +2,7 @@
 
 use comptoir_engine::disk::txn::{self, Txn};
 use comptoir_engine::disk::{self, CACHE_BYTES};
-use comptoir_tests::backups::{Place, digest_said};
+use comptoir_tests::backups::{Place, digest_said, put};
 use comptoir_tests::device::Device;
 use comptoir_tests::program::{Running, run};
 use comptoir_tests::relay::{Relay, command};
@@ -11,11 +11,6 @@ use std::fs;
 use std::path::Path;
 
 const WORKSPACE: &str = "supermarket";
-
-fn put(device: &Device, keys: std::ops::Range<u32>) {
-    keys.for_each(|key| _ = device.ok(&["put", "products", &key.to_string(), r#"{"name":"Pils"}"#]));
-    device.sync();
-}
 
 #[test]
 fn a_killed_backup_leaves_the_last_good_one_and_a_killed_restore_leaves_nothing_to_serve() {
