@@ -9,7 +9,9 @@ use comptoir_engine::id::{ActorId, ChangeHash};
 use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::batch::{self, Batch, Style};
-use comptoir_engine::wire::message::{Ack, Denial, Entries, FromDevice, FromRelay, Hello, Refused, Role, Welcome};
+use comptoir_engine::wire::message::{
+    Ack, Denial, Entries, FromDevice, FromRelay, Hello, Paired, Refused, Role, Welcome, Writable,
+};
 use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, Value, WorkspaceId};
 use comptoir_tests::golden::{self, Golden};
 use comptoir_tests::steps::Steps;
@@ -31,6 +33,7 @@ fn from_device() -> Vec<(&'static str, FromDevice)> {
         ("credit", FromDevice::Credit { bytes: 70_000 }),
         ("reconcile", FromDevice::Reconcile { payload: vec![0x61, 0, 0] }),
         ("want", FromDevice::Want { leaves: vec![[1; 32], [2; 32]], last: true }),
+        ("pair", FromDevice::Pair { code: "7K3M-9QXT".to_owned() }),
     ]
 }
 
@@ -42,6 +45,7 @@ fn kind_of_device(message: &FromDevice) -> &'static str {
         FromDevice::Credit { .. } => "credit",
         FromDevice::Reconcile { .. } => "reconcile",
         FromDevice::Want { .. } => "want",
+        FromDevice::Pair { .. } => "pair",
     }
 }
 
@@ -66,6 +70,10 @@ fn from_relay() -> Vec<(String, FromRelay)> {
     let ack = Ack { push: 1, through: Some(9), digest: Some([2; 32]), refused: vec![] };
     messages.push(("ack-at-the-tail".to_owned(), FromRelay::Ack(ack)));
     messages.push(("ack-refused".to_owned(), FromRelay::Ack(Ack { push: 1, through: None, digest: None, refused })));
+    let paired = Paired { workspace: "corner-bar".to_owned(), token: "v4.public.abc".to_owned() };
+    let writable = Writable { others: false, named: vec![("sales".to_owned(), true)] };
+    messages.push(("writable".to_owned(), FromRelay::Writable(writable)));
+    messages.push(("paired".to_owned(), FromRelay::Paired(paired)));
     for (name, denial) in denials() {
         messages.push((format!("denied-{name}"), FromRelay::Denied(denial)));
     }
@@ -86,6 +94,8 @@ fn kind_of_relay(message: &FromRelay) -> &'static str {
         FromRelay::Reconcile { .. } => "reconcile",
         FromRelay::Records { .. } => "records",
         FromRelay::Reconciled { .. } => "reconciled",
+        FromRelay::Paired(_) => "paired",
+        FromRelay::Writable(_) => "writable",
     }
 }
 
@@ -100,6 +110,9 @@ fn denials() -> Vec<(&'static str, Denial)> {
         Denial::OverLimit { limit: "bytes in a frame".to_owned(), limit_max: 1 << 20 },
         Denial::Unavailable,
         Denial::ShuttingDown,
+        Denial::TokenRevoked,
+        Denial::TokenTooNarrow,
+        Denial::CodeInvalid,
     ];
     denials.map(|denial| (kind_of_denial(&denial), denial)).into()
 }
@@ -115,6 +128,9 @@ fn kind_of_denial(denial: &Denial) -> &'static str {
         Denial::OverLimit { .. } => "over-limit",
         Denial::Unavailable => "unavailable",
         Denial::ShuttingDown => "shutting-down",
+        Denial::TokenRevoked => "token-revoked",
+        Denial::TokenTooNarrow => "token-too-narrow",
+        Denial::CodeInvalid => "code-invalid",
     }
 }
 
@@ -132,6 +148,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         Refusal::Poison,
         Refusal::Waits,
         Refusal::RoleTooLow,
+        Refusal::CollectionClosed,
     ];
     refusals.map(|refusal| (kind_of_refusal(&refusal), refusal)).into()
 }
@@ -150,6 +167,7 @@ fn kind_of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::Poison => "poison",
         Refusal::Waits => "waits",
         Refusal::RoleTooLow => "role-too-low",
+        Refusal::CollectionClosed => "collection-closed",
     }
 }
 

@@ -213,6 +213,11 @@ impl Engine {
         if self.session.is_live() {
             let reads_only = self.store.pending() > 0 && !self.session.sends();
             return match () {
+                _ if self.session.has_reconciled() && self.differs() && self.session.is_narrow() => {
+                    let lacks =
+                        "the relay lacks records that this token may not write: a device that may brings them back";
+                    (State::Error, Some(lacks.to_owned()))
+                }
                 _ if self.session.has_reconciled() && self.differs() => {
                     let differs = "relay and device hold different data although all was exchanged: report this";
                     (State::Error, Some(differs.to_owned()))

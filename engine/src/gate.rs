@@ -71,6 +71,9 @@ pub enum Refusal {
     /// The token may read only.
     #[error("the token may read but not write")]
     RoleTooLow,
+    /// The token may not write in this collection.
+    #[error("the token may not write in this collection")]
+    CollectionClosed,
 }
 
 impl From<ChangeFault> for Refusal {

@@ -6,9 +6,9 @@
 pub mod reconcile;
 
 use crate::digest::Digest;
-use crate::id::{Cursor, LogEpoch, LogSeq};
+use crate::id::{Collection, Cursor, LogEpoch, LogSeq};
 use crate::time::Now;
-use crate::wire::message::{Denial, PUSH_WINDOW_BYTES, PUSHES_MAX, Role, Welcome};
+use crate::wire::message::{Denial, PUSH_WINDOW_BYTES, PUSHES_MAX, Role, Welcome, Writable};
 use rand::RngExt as _;
 use std::collections::VecDeque;
 
@@ -67,6 +67,8 @@ pub struct Session {
     failures: u32,
     epoch: LogEpoch,
     role: Role,
+    /// Where the token may write, where that is not everywhere.
+    writable: Option<Writable>,
     in_flight: VecDeque<InFlight>,
     next_push: u64,
     next_transaction: u64,
@@ -85,6 +87,7 @@ impl Default for Session {
             failures: 0,
             epoch: LogEpoch::NONE,
             role: Role::Reader,
+            writable: None,
             in_flight: VecDeque::new(),
             next_push: 1,
             next_transaction: 0,
@@ -128,6 +131,7 @@ impl Session {
         self.next_transaction = 0;
         self.confirmed = None;
         self.reconciled = false;
+        self.writable = None;
         self.heard_ms = now.monotonic_ms;
     }
 
@@ -166,11 +170,20 @@ impl Session {
         follows
     }
 
+    /// The token may write here only.
+    pub fn handle_writable(&mut self, writable: Writable) {
+        self.writable = Some(writable);
+    }
+
     /// The relay ended the session.
     pub fn handle_denied(&mut self, denial: &Denial) {
         self.error = Some(denial.to_string());
-        let for_good = [Denial::TokenMissing, Denial::TokenInvalid, Denial::TokenExpired, Denial::WrongWorkspace];
-        self.denied = for_good.contains(denial);
+        self.denied = match denial {
+            Denial::TokenMissing | Denial::TokenInvalid | Denial::TokenExpired | Denial::WrongWorkspace => true,
+            Denial::TokenRevoked | Denial::TokenTooNarrow | Denial::CodeInvalid => true,
+            Denial::OutOfTurn | Denial::Unreadable(_) | Denial::OverLimit { .. } => false,
+            Denial::Unavailable | Denial::ShuttingDown => false,
+        };
         if self.denied {
             self.failures = 16;
         }
@@ -282,6 +295,16 @@ impl Session {
     /// Whether its mode and the token let this session send.
     pub fn sends(&self) -> bool {
         self.mode != Mode::Pull && self.role >= Role::Editor
+    }
+
+    /// Whether the token lets this session send changes of this collection's records.
+    pub fn may_write(&self, collection: &Collection) -> bool {
+        self.sends() && self.writable.as_ref().is_none_or(|writable| writable.contains(collection))
+    }
+
+    /// Whether there are collections that the token may not write in.
+    pub fn is_narrow(&self) -> bool {
+        self.writable.is_some()
     }
 
     /// The log's identity, once welcomed.

@@ -1,23 +1,34 @@
 //! Access control: makes and checks tokens, and makes [`Grant`]s, the proof that a token was checked. Must not know
 //! sessions or the log.
 //!
-//! A token is a PASETO `v4.public` (Ed25519). Payload: JSON with `workspace`, `role`, `name`, `iat`, `exp` (RFC 3339)
-//! and `jti`. Footer: JSON with `kid`, the id of the key that signed it.
+//! A token is a PASETO `v4.public` (Ed25519). Payload: JSON with `workspace`, `role`, `name`, `iat`, `exp` (RFC 3339),
+//! `jti`, and where they were given `sub` (`device:NAME` or `user:NAME`) and `collections` (name or `*` to `none`, `read`,
+//! `write`). Footer: JSON with `kid`, the id of the key that signed it.
 
-use crate::catalog::{Catalog, CatalogError};
+mod claims;
+mod pairing;
+mod permissions;
+mod subject;
+
+use crate::catalog::{Catalog, CatalogError, Fact};
 use crate::clock::Clock;
 use crate::text::Told;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use comptoir_engine::id::WorkspaceId;
+use claims::{Claims, Footer};
+use comptoir_engine::id::{Collection, WorkspaceId};
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX};
+use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX, Writable};
+use pairing::Guesses;
+pub use pairing::{Code, GUESSES_MAX, PairFault};
 use pasetors::Public;
 use pasetors::token::UntrustedToken;
 use pasetors::version4::{PublicToken, V4};
-use serde::{Deserialize, Serialize};
+pub use permissions::{Access, COLLECTIONS_MAX, PermissionError, Permissions};
 use std::sync::Arc;
 use std::time::Duration;
+pub use subject::Subject;
+use tokio::sync::watch;
 
 /// The longest name of a token, in bytes.
 pub const TOKEN_NAME_BYTES_MAX: usize = 128;
@@ -27,7 +38,12 @@ pub const TOKEN_NAME_BYTES_MAX: usize = 128;
 pub struct Grant {
     workspace: WorkspaceId,
     role: Role,
+    permissions: Permissions,
+    subject: Option<Subject>,
     name: String,
+    id: String,
+    key: String,
+    issued: Timestamp,
     expires: Timestamp,
 }
 
@@ -40,6 +56,36 @@ impl Grant {
     /// What it allows.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What it allows with this collection's records.
+    pub fn access(&self, collection: &Collection) -> Access {
+        self.permissions.of_role(self.role, collection)
+    }
+
+    /// Where it may write, where that is not everywhere although the role is more than a reader's.
+    pub fn writable(&self) -> Option<Writable> {
+        self.permissions.writable(self.role)
+    }
+
+    /// Whether every collection may be read.
+    pub fn reads_all(&self) -> bool {
+        self.permissions.reads_all()
+    }
+
+    /// Who the token was made for.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
+
+    /// The token's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// When the token was made.
+    pub fn issued(&self) -> Timestamp {
+        self.issued
     }
 
     /// What the operator called the token; may be empty.
@@ -81,6 +127,9 @@ pub enum TokenFault {
     /// Made for another workspace.
     #[error("the token is for another workspace")]
     WrongWorkspace,
+    /// Taken back.
+    #[error("the token has been revoked")]
+    Revoked,
 }
 
 impl From<TokenFault> for Denial {
@@ -90,6 +139,7 @@ impl From<TokenFault> for Denial {
             TokenFault::Invalid => Self::TokenInvalid,
             TokenFault::Expired => Self::TokenExpired,
             TokenFault::WrongWorkspace => Self::WrongWorkspace,
+            TokenFault::Revoked => Self::TokenRevoked,
             TokenFault::TooLong => {
                 Self::OverLimit { limit: "token bytes".to_owned(), limit_max: TOKEN_BYTES_MAX as u64 }
             }
@@ -106,6 +156,9 @@ pub enum IssueError {
     /// The end is past the calendar.
     #[error("the token's time is too long: use at most 100 years")]
     Expiry,
+    /// It names too much.
+    #[error("the token would be longer than {TOKEN_BYTES_MAX} bytes: name fewer collections")]
+    TooLong,
     /// The key does not sign.
     #[error("the token could not be signed: try again")]
     Signing,
@@ -119,6 +172,7 @@ impl Told for IssueError {
         match self {
             Self::Name => "token_name",
             Self::Expiry => "token_expiry",
+            Self::TooLong => "token_too_long",
             Self::Signing => "token_signing",
             Self::Catalog(error) => error.code(),
         }
@@ -128,6 +182,7 @@ impl Told for IssueError {
         match self {
             Self::Name => vec![("bytes_max", TOKEN_NAME_BYTES_MAX.to_string())],
             Self::Catalog(error) => error.args(),
+            Self::TooLong => vec![("bytes_max", TOKEN_BYTES_MAX.to_string())],
             Self::Expiry | Self::Signing => Vec::new(),
         }
     }
@@ -138,27 +193,16 @@ impl Told for IssueError {
 pub struct TokenRequest {
     /// The workspace it opens.
     pub workspace: WorkspaceId,
-    /// What it allows.
+    /// What it allows at most.
     pub role: Role,
+    /// And of that, by collection.
+    pub permissions: Permissions,
+    /// Who it is for.
+    pub subject: Option<Subject>,
     /// What the operator calls it.
     pub name: String,
     /// How long it is good for: 100 years at most.
     pub valid_for: Duration,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    workspace: String,
-    role: String,
-    name: String,
-    iat: String,
-    exp: String,
-    jti: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Footer {
-    kid: String,
 }
 
 /// Makes and checks tokens.
@@ -166,16 +210,28 @@ struct Footer {
 pub struct Auth {
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
+    guesses: Arc<Guesses>,
 }
 
 impl Auth {
     /// Stands on these keys and this clock.
     pub fn new(catalog: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, clock }
+        Self { catalog, clock, guesses: Arc::default() }
     }
 
-    /// Makes a token, good from now on.
+    /// Makes a token, good from now on, and writes into the ledger that it was made. Waits for the disk.
     pub fn issue(&self, request: &TokenRequest) -> Result<String, IssueError> {
+        let (claims, token) = self.signed(request)?;
+        self.catalog.ledger().add(&Fact::Issued(claims.issued()))?;
+        Ok(token)
+    }
+
+    /// Makes a token that no ledger knows: it can be revoked by its text or with all others of its workspace only.
+    pub fn sign(&self, request: &TokenRequest) -> Result<String, IssueError> {
+        Ok(self.signed(request)?.1)
+    }
+
+    fn signed(&self, request: &TokenRequest) -> Result<(Claims, String), IssueError> {
         const VALID_FOR_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
         if request.name.len() > TOKEN_NAME_BYTES_MAX || request.name.chars().any(char::is_control) {
             return Err(IssueError::Name);
@@ -187,6 +243,7 @@ impl Auth {
         getrandom::fill(&mut token_id).map_err(|_| CatalogError::NoRandom)?;
         let now = self.clock.now();
         let expires = Timestamp { unix_ms: now.unix_ms.saturating_add(request.valid_for.as_millis() as i64) };
+        let access = |(name, access): (&str, Access)| (name.to_owned(), access.name().to_owned());
         let claims = Claims {
             workspace: request.workspace.as_str().to_owned(),
             role: role_name(request.role).to_owned(),
@@ -194,11 +251,17 @@ impl Auth {
             iat: now.to_string(),
             exp: expires.to_string(),
             jti: BASE64_URL_SAFE_NO_PAD.encode(token_id),
+            sub: request.subject.as_ref().map(Subject::to_string),
+            collections: request.permissions.pairs().into_iter().map(access).collect(),
         };
         let key = self.catalog.newest();
         let payload = serde_json::to_vec(&claims).map_err(|_| IssueError::Signing)?;
         let footer = serde_json::to_vec(&Footer { kid: key.id.clone() }).map_err(|_| IssueError::Signing)?;
-        PublicToken::sign(&key.secret, &payload, Some(&footer), None).map_err(|_| IssueError::Signing)
+        let token = PublicToken::sign(&key.secret, &payload, Some(&footer), None).map_err(|_| IssueError::Signing)?;
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(IssueError::TooLong);
+        }
+        Ok((claims, token))
     }
 
     /// Checks a token for a workspace: signature first, then time, then workspace.
@@ -208,17 +271,45 @@ impl Auth {
             bytes if bytes > TOKEN_BYTES_MAX => return Err(TokenFault::TooLong),
             _ => {}
         }
-        let claims = self.verify(token).ok_or(TokenFault::Invalid)?;
-        let expires = Timestamp::parse(&claims.exp).ok_or(TokenFault::Invalid)?;
-        let role = role_by_name(&claims.role).ok_or(TokenFault::Invalid)?;
-        let granted = WorkspaceId::new(&claims.workspace).map_err(|_| TokenFault::Invalid)?;
-        if expires <= self.clock.now() {
+        let grant = self.read(token).ok_or(TokenFault::Invalid)?;
+        if self.is_revoked(&grant) {
+            return Err(TokenFault::Revoked);
+        }
+        if grant.expires <= self.clock.now() {
             return Err(TokenFault::Expired);
         }
-        if granted.as_str() != workspace {
+        if grant.workspace.as_str() != workspace {
             return Err(TokenFault::WrongWorkspace);
         }
-        Ok(Grant { workspace: granted, role, name: claims.name, expires })
+        Ok(grant)
+    }
+
+    /// What a token of this relay says, whether or not it still opens anything.
+    pub fn read(&self, token: &str) -> Option<Grant> {
+        let (key, claims) = self.verify(token)?;
+        claims.grant(key)
+    }
+
+    /// Whether the grant's token has been taken back, or its key has.
+    pub fn is_revoked(&self, grant: &Grant) -> bool {
+        let ledger = self.catalog.ledger();
+        ledger.is_revoked(&grant.id, &grant.workspace, grant.issued) || self.catalog.find(&grant.key).is_none()
+    }
+
+    /// Takes a token back, by its id: its sessions end within a second. Waits for the disk.
+    pub fn revoke(&self, id: &str) -> Result<(), CatalogError> {
+        self.catalog.ledger().add(&Fact::Revoked { id: id.to_owned(), at: self.clock.now().to_string() })
+    }
+
+    /// Takes back all tokens of a workspace that were made by now. Waits for the disk.
+    pub fn revoke_all(&self, workspace: &WorkspaceId) -> Result<(), CatalogError> {
+        let workspace = workspace.as_str().to_owned();
+        self.catalog.ledger().add(&Fact::WorkspaceRevoked { workspace, at: self.clock.now().to_string() })
+    }
+
+    /// Counts up when something may have been revoked.
+    pub fn revocations(&self) -> watch::Receiver<u64> {
+        self.catalog.ledger().changes()
     }
 
     /// How long the grant is still good for.
@@ -227,12 +318,12 @@ impl Auth {
         Duration::from_millis(left_ms.try_into().unwrap_or(0))
     }
 
-    fn verify(&self, token: &str) -> Option<Claims> {
+    fn verify(&self, token: &str) -> Option<(String, Claims)> {
         let token = UntrustedToken::<Public, V4>::try_from(token).ok()?;
         let footer: Footer = serde_json::from_slice(token.untrusted_footer()).ok()?;
         let key = self.catalog.find(&footer.kid)?;
         let trusted = PublicToken::verify(&key.public, &token, None, None).ok()?;
-        serde_json::from_str(trusted.payload()).ok()
+        Some((footer.kid, serde_json::from_str(trusted.payload()).ok()?))
     }
 }
 

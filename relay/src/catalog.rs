@@ -3,7 +3,10 @@
 //!
 //! The key id is the PASERK id of the public key (`k4.pid.`). Every key in the folder is accepted, the newest signs.
 //! A key is written under another name, synced and renamed, so a reader sees a whole key or none; the first key is
-//! made under a lock, so two processes that start together use the same one.
+//! made under a lock, so two processes that start together use the same one. Beside the keys stands the [`Ledger`] of what
+//! was signed with them.
+
+mod ledger;
 
 use crate::text::Told;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate};
@@ -16,11 +19,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+pub use ledger::{Fact, Issued, Ledger, Offer};
+
 const EXTENSION: &str = "paserk";
 /// A PASERK of a secret key has 96 characters.
 const KEY_FILE_BYTES_MAX: u64 = 256;
 /// The most keys in a folder.
-pub(crate) const KEYS_MAX: usize = 64;
+const KEYS_MAX: usize = 64;
+/// The most files that a backup has of one folder.
+pub(crate) const FILES_MAX: usize = KEYS_MAX + ledger::FILES_MAX;
 
 /// Why the keys cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +48,37 @@ pub enum CatalogError {
         /// The file.
         path: PathBuf,
     },
+    /// There is no such key.
+    #[error("there is no signing key {id}: `comptoir-relay key list` names them")]
+    NoSuchKey {
+        /// What was given.
+        id: String,
+    },
+    /// The one that signs is needed.
+    #[error("the key {id} is the one that signs: make another one first with `comptoir-relay key rotate`")]
+    KeySigns {
+        /// The key.
+        id: String,
+    },
+    /// As many as there may be.
+    #[error("there are {KEYS_MAX} signing keys: retire one with `comptoir-relay key retire` first")]
+    TooManyKeys,
+    /// A line of the ledger that says nothing this release knows.
+    #[error(
+        "line {line} of {path} says nothing about tokens that this release knows: upgrade the relay, or restore the file from a backup"
+    )]
+    NoFact {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// No more fits in.
+    #[error("the ledger of tokens in {path} is full: start a new relay for new workspaces")]
+    LedgerFull {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No random numbers for a new key.
     #[error("the system gave no random numbers for a signing key: try again")]
     NoRandom,
@@ -51,6 +89,11 @@ impl Told for CatalogError {
         match self {
             Self::Io { .. } => "keys_failed",
             Self::NotAKey { .. } => "not_a_key",
+            Self::NoSuchKey { .. } => "no_such_key",
+            Self::KeySigns { .. } => "key_signs",
+            Self::TooManyKeys => "too_many_keys",
+            Self::NoFact { .. } => "ledger_no_fact",
+            Self::LedgerFull { .. } => "ledger_full",
             Self::NoRandom => "no_random",
         }
     }
@@ -58,7 +101,10 @@ impl Told for CatalogError {
     fn args(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Io { path, cause } => vec![("path", path.display().to_string()), ("cause", cause.clone())],
-            Self::NotAKey { path } => vec![("path", path.display().to_string())],
+            Self::NotAKey { path } | Self::LedgerFull { path } => vec![("path", path.display().to_string())],
+            Self::NoFact { path, line } => vec![("path", path.display().to_string()), ("line", line.to_string())],
+            Self::NoSuchKey { id } | Self::KeySigns { id } => vec![("id", id.clone())],
+            Self::TooManyKeys => vec![("keys_max", KEYS_MAX.to_string())],
             Self::NoRandom => Vec::new(),
         }
     }
@@ -74,11 +120,12 @@ pub struct SigningKey {
     pub public: AsymmetricPublicKey<V4>,
 }
 
-/// The keys in a folder, read once and looked up again when an unknown one is named.
+/// The keys in a folder, and its ledger. Read once; looked up again when an unknown key is named, and by [`Catalog::refresh`].
 pub struct Catalog {
     dir: PathBuf,
-    newest: Arc<SigningKey>,
+    newest: RwLock<Arc<SigningKey>>,
     known: RwLock<HashMap<String, Arc<SigningKey>>>,
+    ledger: Ledger,
 }
 
 impl Catalog {
@@ -86,24 +133,95 @@ impl Catalog {
     pub fn open(dir: &Path) -> Result<Self, CatalogError> {
         let io = |error: io::Error| io_error(dir, &error);
         make_private_folder(dir).map_err(io)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(io)?;
-        lock.lock().map_err(io)?;
+        let _lock = lock_folder(dir)?;
         let newest = match newest_file(dir).map_err(io)? {
             Some(path) => read_key(&path)?,
             None => make_key(dir)?,
         };
         let newest = Arc::new(newest);
         let known = RwLock::new(HashMap::from([(newest.id.clone(), newest.clone())]));
-        Ok(Self { dir: dir.to_owned(), newest, known })
+        Ok(Self { dir: dir.to_owned(), newest: RwLock::new(newest), known, ledger: Ledger::open(dir)? })
     }
 
     /// The key that signs.
-    pub fn newest(&self) -> &SigningKey {
-        &self.newest
+    pub fn newest(&self) -> Arc<SigningKey> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every key's file, by name and content, the newest last: what a restored relay needs for the tokens that are out to stay good.
+    /// What became of the tokens.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Every key's id, the newest last.
+    pub fn ids(&self) -> Result<Vec<String>, CatalogError> {
+        let ends = |name: &String| name.strip_suffix(".paserk").map(str::to_owned);
+        Ok(self.key_texts()?.iter().filter_map(|(name, _)| ends(name)).collect())
+    }
+
+    /// Makes a key that signs from now on. Tokens of the others stay good.
+    pub fn rotate(&self) -> Result<String, CatalogError> {
+        let lock = lock_folder(&self.dir)?;
+        if self.ids()?.len() >= KEYS_MAX {
+            return Err(CatalogError::TooManyKeys);
+        }
+        let id = make_key(&self.dir)?.id;
+        drop(lock);
+        self.refresh()?;
+        Ok(id)
+    }
+
+    /// Takes a key away: no token that was signed with it opens anything any more.
+    pub fn retire(&self, id: &str) -> Result<(), CatalogError> {
+        let lock = lock_folder(&self.dir)?;
+        let ids = self.ids()?;
+        if !ids.iter().any(|known| known == id) {
+            return Err(CatalogError::NoSuchKey { id: id.to_owned() });
+        }
+        if ids.last().is_some_and(|newest| newest == id) {
+            return Err(CatalogError::KeySigns { id: id.to_owned() });
+        }
+        let removed = fs::remove_file(key_path(&self.dir, id)).and_then(|()| File::open(&self.dir)?.sync_all());
+        removed.map_err(|error| io_error(&self.dir, &error))?;
+        drop(lock);
+        self.refresh()
+    }
+
+    /// Learns what other processes changed: the newest key, keys that are gone, and the ledger. Waits for the disk.
+    pub fn refresh(&self) -> Result<(), CatalogError> {
+        let newest = newest_file(&self.dir).map_err(|error| io_error(&self.dir, &error))?;
+        let newest = newest.filter(|path| *path != key_path(&self.dir, &self.newest().id));
+        if let Some(key) = newest.map(|path| read_key(&path)).transpose()? {
+            *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.len();
+        known.retain(|id, _| key_path(&self.dir, id).exists());
+        let gone = known.len() < before;
+        drop(known);
+        self.ledger.refresh()?;
+        if gone {
+            self.ledger.touch();
+        }
+        Ok(())
+    }
+
+    /// Every file that a restored relay needs for the tokens that are out to stay good, and those that were revoked to stay so:
+    /// each key's, the newest last, and the ledger's.
     pub fn files(&self) -> Result<Vec<(String, String)>, CatalogError> {
+        let mut files = self.key_texts()?;
+        for path in ledger::ledger_files(&self.dir).map_err(|error| io_error(&self.dir, &error))? {
+            let text = fs::read_to_string(&path).map_err(|error| io_error(&path, &error))?;
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            // A line that is being written is not part of it.
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            files.push((name, text[..whole].to_owned()));
+        }
+        Ok(files)
+    }
+
+    /// Every key's file, by name and content, the newest last.
+    fn key_texts(&self) -> Result<Vec<(String, String)>, CatalogError> {
         let io = |error: io::Error| io_error(&self.dir, &error);
         let mut files = Vec::new();
         for path in key_files(&self.dir).map_err(io)? {
@@ -121,18 +239,22 @@ impl Catalog {
         Ok(files.into_iter().map(|(_, name, text)| (name, text)).collect())
     }
 
-    /// Writes keys' files, as [`Catalog::files`] gave them, into a new catalog's folder.
+    /// Writes files, as [`Catalog::files`] gave them, into a new catalog's folder.
     pub fn import(dir: &Path, files: &[(String, String)]) -> Result<(), CatalogError> {
         make_private_folder(dir).map_err(|error| io_error(dir, &error))?;
         for (name, text) in files {
             let path = dir.join(name);
             // A name out of a backup leads nowhere else.
+            if ledger::is_ledger_name(name) {
+                write_private(dir, &path, text.trim_end()).map_err(|error| io_error(dir, &error))?;
+                continue;
+            }
             let id = name.strip_suffix(".paserk").filter(|id| is_key_id(id));
             id.ok_or_else(|| CatalogError::NotAKey { path: path.clone() })?;
             write_private(dir, &path, text.trim()).map_err(|error| io_error(dir, &error))?;
             read_key(&path)?;
         }
-        Ok(())
+        Ledger::open(dir).map(drop)
     }
 
     /// The key with this id, also when it was added after the catalog was opened; `None` when there is none such.
@@ -148,6 +270,22 @@ impl Catalog {
         }
         Some(key)
     }
+}
+
+/// Until it is dropped nobody else makes keys or writes into the ledger.
+fn lock_folder(dir: &Path) -> Result<File, CatalogError> {
+    let file = private_options().create(true).truncate(false).open(dir.join("lock"));
+    let locked = file.and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| io_error(dir, &error))
+}
+
+/// To write a file that only its owner reads.
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn io_error(path: &Path, error: &io::Error) -> CatalogError {
@@ -207,11 +345,7 @@ fn make_key(dir: &Path) -> Result<SigningKey, CatalogError> {
 
 pub(crate) fn write_private(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("draft");
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
+    let mut file = private_options().create(true).truncate(true).open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;

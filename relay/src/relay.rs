@@ -19,9 +19,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 /// Why a relay does not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +94,31 @@ pub fn open_log(data: &Path, config: &Config) -> impl OpenDisk + use<> {
     }
 }
 
+/// How often the keys and the ledger of tokens are looked at: what is revoked ends its sessions within a second.
+const KEYS_LOOK: Duration = Duration::from_millis(250);
+
+/// Learns what the command line changes about tokens and keys, until the relay stops.
+async fn watch_keys(keys: Arc<Catalog>, mut shutdown: watch::Receiver<bool>) {
+    let mut failing = false;
+    loop {
+        // wait: the time of one look to the next
+        if timeout(KEYS_LOOK, shutdown.wait_for(|stopped| *stopped)).await.is_ok() {
+            return;
+        }
+        let looked = keys.clone();
+        let done = spawn_blocking(move || looked.refresh()).await;
+        // Said once; until it works again everything stays as it was known last.
+        match done {
+            Ok(Err(error)) if !failing => {
+                tracing::error!(%error, "what was revoked cannot be read");
+                failing = true;
+            }
+            Ok(Ok(())) => failing = false,
+            _ => {}
+        }
+    }
+}
+
 /// A running relay.
 pub struct Relay {
     address: SocketAddr,
@@ -152,7 +179,7 @@ impl Relay {
         let (shutdown, stopping) = watch::channel(false);
         let door = Arc::new(Door::new(auth.clone(), Hub::new(log.clone(), &config), &config, stopping.clone()));
         let serving = tokio::spawn(async move { http::serve(listener, door, &config, stopping).await });
-        let operating = Vec::new();
+        let operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
         Ok(Self { address, auth, keys, clock, log, committer, shutdown, serving, operating })
     }
 

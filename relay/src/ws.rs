@@ -6,6 +6,7 @@ mod comparison;
 mod exchange;
 mod follow;
 mod meter;
+mod pass;
 mod pushes;
 mod session;
 mod socket;
@@ -16,7 +17,8 @@ use crate::lobby::Guest;
 use crate::log::LogError;
 use crate::room::{EnterError, Hub};
 use comptoir_engine::codec::CodecError;
-use comptoir_engine::wire::message::{Denial, FromDevice, Hello};
+use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay, Hello};
+use pass::Pass;
 use session::Session;
 use socket::{Incoming, Outgoing};
 use std::sync::Arc;
@@ -133,20 +135,53 @@ impl Door {
             () = stopped(&mut shutdown) => return Err(End::Denied(Denial::ShuttingDown)),
             first = first => first.map_err(|_| End::Silent)??,
         };
-        let FromDevice::Hello(hello) = first else { return Err(End::Denied(Denial::OutOfTurn)) };
+        let hello = match first {
+            FromDevice::Hello(hello) => hello,
+            FromDevice::Pair { code } => return Err(self.pair(outgoing, &code).await?),
+            _ => return Err(End::Denied(Denial::OutOfTurn)),
+        };
         let grant = self.auth.check(&hello.token, &hello.workspace).map_err(|fault| {
             tracing::info!(%fault, "a device was turned away");
             End::Denied(fault.into())
         })?;
+        if !grant.reads_all() {
+            return Err(End::Denied(Denial::TokenTooNarrow));
+        }
         let entered = timeout(self.deadlines.hello, self.hub.enter(&grant)).await;
         let seat = entered.map_err(|_| LogError::Unavailable)??;
         incoming.welcome(seat.room().clone());
-        let (exchange, welcome) = Exchange::begin(&hello, grant.role(), seat.room());
+        let (exchange, welcome) = Exchange::begin(&hello, &grant, seat.room());
         outgoing.start(&welcome).await?;
         tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");
-        let expires_in = self.auth.time_left(&grant);
         let log = self.hub.log().clone();
-        Ok(Session::new(exchange, grant, seat, log, self.reconciles.clone(), self.deadlines, expires_in))
+        Ok(Session::new(
+            exchange,
+            Pass::new(self.auth.clone(), grant),
+            seat,
+            log,
+            self.reconciles.clone(),
+            self.deadlines,
+        ))
+    }
+
+    /// A device comes with a code instead of a token, and goes with a token.
+    async fn pair<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        outgoing: &mut Outgoing<S>,
+        code: &str,
+    ) -> Result<End, End> {
+        let paired = timeout(self.deadlines.hello, self.auth.pair(code)).await;
+        match paired.map_err(|_| End::Denied(Denial::Unavailable))? {
+            Ok(paired) => {
+                outgoing.start(&FromRelay::Paired(paired)).await?;
+                outgoing.flushed().await?;
+                Ok(End::Gone)
+            }
+            Err(fault) => {
+                tracing::info!(%fault, "a device came with a pairing code and was turned away");
+                Err(End::Denied(fault.into()))
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::{Batch, Disk, DiskError, Row};
 use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::message::{Denial, Role};
-use comptoir_relay::auth::{Auth, Grant, TokenRequest};
+use comptoir_relay::auth::{Auth, Grant, Permissions, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::SystemClock;
 use comptoir_relay::log::{Entry, Head, Listener, Log, OpenedDisk, Outcome};
@@ -69,8 +69,15 @@ impl Listener for Follower {
 fn grant(keys: &Path) -> Grant {
     let auth = Auth::new(Arc::new(Catalog::open(keys).expect("keys")), Arc::new(SystemClock));
     let (workspace, valid_for) = (kit::workspace("cafe"), Duration::from_secs(60));
-    let request = TokenRequest { workspace, role: Role::Editor, name: String::new(), valid_for };
-    auth.check(&auth.issue(&request).expect("a token"), "cafe").expect("a grant")
+    let request = TokenRequest {
+        workspace,
+        role: Role::Editor,
+        permissions: Permissions::ALL,
+        subject: None,
+        name: String::new(),
+        valid_for,
+    };
+    auth.check(&auth.sign(&request).expect("a token"), "cafe").expect("a grant")
 }
 
 #[test]

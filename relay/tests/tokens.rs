@@ -3,9 +3,10 @@
 mod kit;
 
 use comptoir_engine::gate::Refusal;
+use comptoir_engine::id::{Collection, RecordId};
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::{Denial, FromDevice, Role, TOKEN_BYTES_MAX};
-use comptoir_relay::auth::{Auth, TokenFault, TokenRequest};
+use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay, Role, TOKEN_BYTES_MAX};
+use comptoir_relay::auth::{Auth, GUESSES_MAX, Permissions, Subject, TokenFault, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::{Clock, SystemClock};
 use kit::{Author, Device};
@@ -27,7 +28,14 @@ async fn denial(relay: &comptoir_relay::relay::Relay, token: String) -> Denial {
 }
 
 fn request(valid_for: Duration) -> TokenRequest {
-    TokenRequest { workspace: kit::workspace("cafe"), role: Role::Editor, name: String::new(), valid_for }
+    TokenRequest {
+        workspace: kit::workspace("cafe"),
+        role: Role::Editor,
+        permissions: Permissions::ALL,
+        subject: None,
+        name: String::new(),
+        valid_for,
+    }
 }
 
 #[tokio::test]
@@ -36,10 +44,10 @@ async fn nobody_enters_without_a_good_token() {
     let relay = kit::relay(dir.path()).await;
     let keys = comptoir_relay::relay::keys_folder(dir.path());
     let long_ago = Auth::new(Arc::new(Catalog::open(&keys).expect("the relay's keys")), Arc::new(At(0)));
-    let expired = long_ago.issue(&request(Duration::from_secs(60))).expect("a token");
+    let expired = long_ago.sign(&request(Duration::from_secs(60))).expect("a token");
     let elsewhere = tempfile::tempdir().expect("a folder");
     let stranger = Auth::new(Arc::new(Catalog::open(elsewhere.path()).expect("keys")), Arc::new(SystemClock));
-    let forged = stranger.issue(&request(Duration::from_secs(60))).expect("a token");
+    let forged = stranger.sign(&request(Duration::from_secs(60))).expect("a token");
     let good = kit::token(&relay, "cafe", Role::Admin);
     let mut spoilt = good.clone().into_bytes();
     spoilt[40] = if spoilt[40] == b'A' { b'B' } else { b'A' };
@@ -81,7 +89,7 @@ async fn a_reader_pulls_and_cannot_push() {
 async fn a_session_ends_when_its_token_does() {
     let dir = tempfile::tempdir().expect("a folder");
     let relay = kit::relay(dir.path()).await;
-    let token = relay.auth().issue(&request(Duration::from_millis(300))).expect("a token");
+    let token = relay.auth().sign(&request(Duration::from_millis(300))).expect("a token");
     let mut device = Device::join(relay.address(), kit::hello("cafe", token)).await.0;
     assert_eq!(device.denial().await, Denial::TokenExpired);
     relay.stop().await;
@@ -106,7 +114,7 @@ fn a_key_added_while_the_relay_runs_is_accepted_and_only_its_owner_reads_it() {
     let auth = Auth::new(Arc::new(Catalog::open(dir.path()).expect("keys")), Arc::new(SystemClock));
     let added = Catalog::open(other.path()).expect("keys");
     let name = format!("{}.paserk", added.newest().id);
-    let token = Auth::new(Arc::new(added), Arc::new(SystemClock)).issue(&request(Duration::from_secs(60)));
+    let token = Auth::new(Arc::new(added), Arc::new(SystemClock)).sign(&request(Duration::from_secs(60)));
     let token = token.expect("a token");
     assert_eq!(auth.check(&token, "cafe").err(), Some(TokenFault::Invalid));
     std::fs::copy(other.path().join(&name), dir.path().join(&name)).expect("a copied key");
@@ -117,4 +125,135 @@ fn a_key_added_while_the_relay_runs_is_accepted_and_only_its_owner_reads_it() {
         let mode = std::fs::metadata(other.path().join(&name)).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
+}
+
+/// Waits until the ledger says so; the deadline is a second, as revoking promises.
+async fn denied_within_a_second(device: &mut Device) -> Denial {
+    tokio::time::timeout(Duration::from_secs(1), device.denial()).await.expect("a session ends within a second")
+}
+
+#[tokio::test]
+async fn a_revoked_token_ends_its_session_within_a_second_and_no_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = kit::relay(dir.path()).await;
+    // The command line is another process: it has the same folder, and a catalog of its own.
+    let keys = comptoir_relay::relay::keys_folder(dir.path());
+    let beside = Auth::new(Arc::new(Catalog::open(&keys).expect("the relay's keys")), Arc::new(SystemClock));
+    let token = beside.issue(&request(Duration::from_secs(600))).expect("a token");
+    let other = beside.issue(&request(Duration::from_secs(600))).expect("a token");
+    let mut device = Device::join(relay.address(), kit::hello("cafe", token.clone())).await.0;
+    let mut untouched = Device::join(relay.address(), kit::hello("cafe", other)).await.0;
+
+    beside.revoke(&beside.read(&token).expect("a grant").id().to_owned()).expect("revoked");
+    assert_eq!(denied_within_a_second(&mut device).await, Denial::TokenRevoked);
+    assert_eq!(denial(&relay, token).await, Denial::TokenRevoked);
+    untouched.push(1, kit::pack(&[Author::new(1, "1").edit()])).await;
+    assert_eq!(untouched.ack().await.through, Some(1), "the other goes on");
+
+    beside.revoke_all(&kit::workspace("cafe")).expect("revoked");
+    assert_eq!(denied_within_a_second(&mut untouched).await, Denial::TokenRevoked);
+    let garage = kit::token(&relay, "garage", Role::Editor);
+    Device::join(relay.address(), kit::hello("garage", garage)).await;
+    let fresh = beside.issue(&request(Duration::from_secs(600))).expect("a token");
+    Device::join(relay.address(), kit::hello("cafe", fresh)).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn keys_rotate_while_sessions_go_on_and_a_retired_one_opens_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = kit::relay(dir.path()).await;
+    let beside = Catalog::open(&comptoir_relay::relay::keys_folder(dir.path())).expect("the relay's keys");
+    let first = beside.newest().id.clone();
+    let old = kit::token(&relay, "cafe", Role::Editor);
+    let mut device = Device::join(relay.address(), kit::hello("cafe", old.clone())).await.0;
+
+    let second = beside.rotate().expect("a new key");
+    assert_eq!(beside.ids().expect("ids"), [first.clone(), second.clone()]);
+    let auth = Auth::new(Arc::new(beside), Arc::new(SystemClock));
+    let new = auth.sign(&request(Duration::from_secs(600))).expect("a token");
+    let mut newer = Device::join(relay.address(), kit::hello("cafe", new)).await.0;
+    device.push(1, kit::pack(&[Author::new(1, "1").edit()])).await;
+    assert_eq!(device.ack().await.through, Some(1), "old tokens stay good");
+
+    let beside = Catalog::open(&comptoir_relay::relay::keys_folder(dir.path())).expect("the relay's keys");
+    assert!(beside.retire(&second).is_err(), "the key that signs stays");
+    beside.retire(&first).expect("retired");
+    assert_eq!(denied_within_a_second(&mut device).await, Denial::TokenRevoked);
+    assert_eq!(denial(&relay, old).await, Denial::TokenInvalid);
+    assert_eq!(newer.entries().await.through, 1, "the other goes on");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_till_sells_and_does_not_change_prices() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = kit::relay(dir.path()).await;
+    let permissions = Permissions::parse(["sales=write"]).expect("permissions");
+    let till = TokenRequest { permissions, ..request(Duration::from_secs(600)) };
+    let token = relay.auth().sign(&till).expect("a token");
+    let mut till = Device::join(relay.address(), kit::hello("cafe", token.clone())).await.0;
+    let FromRelay::Writable(writable) = till.next().await else { panic!("a till is told where it may write") };
+    assert!(writable.contains(&Collection::new("sales").expect("a name")));
+    assert!(!writable.contains(&Collection::new("products").expect("a name")));
+
+    let mut prices = Author::new(1, "1");
+    let mut sales = Author::new(2, "1");
+    sales.record = RecordId::new("sales", "1").expect("a name");
+    till.push(1, kit::pack(&[prices.edit(), sales.edit()])).await;
+    let ack = till.ack().await;
+    let refused: Vec<_> = ack.refused.into_iter().map(|refused| (refused.index, refused.reason)).collect();
+    assert_eq!((refused, ack.through), (vec![(0, Refusal::CollectionClosed)], Some(1)));
+
+    // What the log has already, the till may bring again.
+    let mut office = Device::editor(&relay).await;
+    let mut prices = Author::new(3, "2");
+    let edit = prices.edit();
+    office.push(1, kit::pack(std::slice::from_ref(&edit))).await;
+    office.ack().await;
+    till.entries().await;
+    till.push(2, kit::pack(&[edit])).await;
+    assert!(till.ack().await.refused.is_empty());
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_read_everything_does_not_sync() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = kit::relay(dir.path()).await;
+    let permissions = Permissions::parse(["*=none", "sales=write"]).expect("permissions");
+    let token = relay.auth().sign(&TokenRequest { permissions, ..request(Duration::from_secs(60)) }).expect("a token");
+    assert_eq!(denial(&relay, token).await, Denial::TokenTooNarrow);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_pairs_one_device_once_and_in_time() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = kit::relay(dir.path()).await;
+    let keys = comptoir_relay::relay::keys_folder(dir.path());
+    let beside = Auth::new(Arc::new(Catalog::open(&keys).expect("the relay's keys")), Arc::new(SystemClock));
+    let wanted = TokenRequest { subject: Subject::parse("device:till-2"), ..request(Duration::from_secs(600)) };
+    let code = beside.offer(&wanted, Duration::from_secs(60)).expect("a code").to_string();
+    let late = beside.offer(&wanted, Duration::ZERO).expect("a code").to_string();
+
+    let said = async |code: String| {
+        let mut device = Device::connect(relay.address()).await;
+        device.send(FromDevice::Pair { code }).await;
+        device.next().await
+    };
+    let FromRelay::Paired(paired) = said(code.to_lowercase()).await else { panic!("a good code pairs") };
+    assert_eq!(paired.workspace, "cafe");
+    let grant = relay.auth().check(&paired.token, "cafe").expect("a grant");
+    assert_eq!(grant.subject(), Subject::parse("device:till-2").as_ref());
+    Device::join(relay.address(), kit::hello("cafe", paired.token)).await;
+    assert_eq!(said(code).await, FromRelay::Denied(Denial::CodeInvalid), "once");
+    assert_eq!(said(late).await, FromRelay::Denied(Denial::CodeInvalid), "in time");
+
+    let mut last = FromRelay::Denied(Denial::CodeInvalid);
+    for guess in 0..=GUESSES_MAX {
+        last = said(format!("AAAA-{guess:04}")).await;
+    }
+    assert!(matches!(last, FromRelay::Denied(Denial::OverLimit { .. })), "{last:?}");
+    relay.stop().await;
 }

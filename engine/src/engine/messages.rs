@@ -49,6 +49,11 @@ impl Engine {
             }
             FromRelay::Welcome(welcome) => self.welcome(&welcome),
             _ if !self.session.is_live() => self.hang_up("the relay spoke before its welcome".to_owned()),
+            FromRelay::Paired(_) => self.hang_up("the relay paired a device that did not ask".to_owned()),
+            FromRelay::Writable(writable) => {
+                self.session.handle_writable(writable);
+                Ok(())
+            }
             FromRelay::Ack(ack) => self.ack(&ack, now),
             FromRelay::Unclear { push } => self.spell_out(push),
             FromRelay::Entries(entries) => self.entries(&entries, now),
@@ -151,8 +156,11 @@ impl Engine {
             Err(error) => return self.hang_up(error.to_string()),
         };
         self.reconcile = None;
-        self.store.offer(&difference.have)?;
-        if self.session.is_pushing() && !difference.have.is_empty() {
+        // What this token may not write, another device has to bring.
+        let offered: Vec<_> =
+            difference.have.into_iter().filter(|record| self.session.may_write(&record.collection)).collect();
+        self.store.offer(&offered)?;
+        if self.session.is_pushing() && !offered.is_empty() {
             // What is offered goes before what is on its way.
             return self
                 .hang_up("histories were compared while pushes were on their way: it is begun again".to_owned());

@@ -3,7 +3,7 @@
 
 use crate::codec::{self, CodecError, Decode, Encode, Versioned};
 use crate::gate::Refusal;
-use crate::id::{Cursor, DeviceId, LogEpoch, LogSeq};
+use crate::id::{Collection, Cursor, DeviceId, LogEpoch, LogSeq};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "comptoir.v1";
@@ -111,7 +111,19 @@ pub enum Denial {
     /// The relay is stopping.
     #[error("the relay is shutting down: it will be tried again")]
     ShuttingDown,
+    /// Taken back by the relay's operator.
+    #[error("the token has been revoked: ask for a new one")]
+    TokenRevoked,
+    /// It hides some collections, and a device holds them all.
+    #[error("the token may not read every collection, which a device needs: ask for one that may")]
+    TokenTooNarrow,
+    /// Nobody gave this code out, it was used, or its time is over.
+    #[error("the relay does not know this pairing code, or it was used or is too old: ask for a new one")]
+    CodeInvalid,
 }
+
+/// The longest pairing code, in bytes.
+pub const CODE_BYTES_MAX: usize = 64;
 
 /// A refused change of a push.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -146,6 +158,32 @@ pub struct Entries {
     pub digest: Option<[u8; 32]>,
 }
 
+/// The collections that a token may write in.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Writable {
+    /// Whether it may in those that are not named.
+    pub others: bool,
+    /// Whether it may in these.
+    pub named: Vec<(String, bool)>,
+}
+
+impl Writable {
+    /// Whether it may in this one.
+    pub fn contains(&self, collection: &Collection) -> bool {
+        let named = self.named.iter().find(|(name, _)| name == collection.as_str());
+        named.map_or(self.others, |(_, writable)| *writable)
+    }
+}
+
+/// What a device gets for a pairing code.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Paired {
+    /// The workspace's name.
+    pub workspace: String,
+    /// The signed token.
+    pub token: String,
+}
+
 /// What a device says.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum FromDevice {
@@ -176,6 +214,11 @@ pub enum FromDevice {
         leaves: Vec<[u8; 32]>,
         /// Whether these are the last: then the entries go on.
         last: bool,
+    },
+    /// Instead of a hello: asks for a token, which ends the session.
+    Pair {
+        /// The code that the relay's operator was shown, as it was given out.
+        code: String,
     },
 }
 
@@ -212,6 +255,10 @@ pub enum FromRelay {
         /// The digest of all records there.
         digest: [u8; 32],
     },
+    /// The code was good.
+    Paired(Paired),
+    /// Right behind the welcome where the token may not write everywhere: where it may.
+    Writable(Writable),
 }
 
 impl Versioned for FromDevice {

@@ -7,7 +7,7 @@
 //! ```
 
 use super::{BackupError, Part, Place, in_place};
-use crate::catalog::KEYS_MAX;
+use crate::catalog::FILES_MAX;
 use crate::text::hex;
 use comptoir_engine::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Contents, Kind};
 use comptoir_engine::id::{LogSeq, WorkspaceId};
@@ -109,11 +109,11 @@ pub(super) fn whole(place: &Place, part: &Part, bytes: &[u8]) -> Result<(), Back
 pub(super) fn keys(place: &Place, bytes: &[u8]) -> Result<Vec<(String, String)>, BackupError> {
     let mut keys = Vec::new();
     let take = |row| match row {
-        Row::Key { file, text } if keys.len() < KEYS_MAX => {
+        Row::Key { file, text } if keys.len() < FILES_MAX => {
             keys.push((file, text));
             Ok(())
         }
-        _ => Err(place.damaged("an entry among keys, or too many keys".to_owned())),
+        _ => Err(place.damaged("an entry among keys, or too many files".to_owned())),
     };
     each_row(bytes, take, |fault| in_place(place.name(), &fault))?;
     Ok(keys)

@@ -1,7 +1,7 @@
 //! `token create`: makes a token; works beside a running relay. Must not open the log.
 
 use super::listed;
-use crate::auth::{Auth, IssueError, TokenRequest, role_by_name, role_name};
+use crate::auth::{Auth, IssueError, Permissions, TokenRequest, role_by_name, role_name};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::SystemClock;
 use crate::relay::keys_folder;
@@ -91,7 +91,14 @@ pub(super) fn create(
     let role = role_by_name(role).ok_or_else(|| TokenError::Role { role: role.to_owned() })?;
     let valid_for = time(expires).ok_or_else(|| TokenError::Expires { expires: expires.to_owned() })?;
     let auth = Auth::new(Arc::new(Catalog::open(&keys_folder(data))?), Arc::new(SystemClock));
-    Ok(auth.issue(&TokenRequest { workspace, role, name: name.to_owned(), valid_for })?)
+    Ok(auth.issue(&TokenRequest {
+        workspace,
+        role,
+        name: name.to_owned(),
+        valid_for,
+        permissions: Permissions::ALL,
+        subject: None,
+    })?)
 }
 
 /// A number and a unit, more than nothing.

@@ -4,6 +4,7 @@
 use super::lineages::Lineages;
 use super::rows::{self, DocumentRow, Head, WorkspaceRow};
 use super::{ENTRY_BYTES_MAX, Entry, LogError, Outcome, Receipt};
+use crate::auth::{Access, Grant};
 use comptoir_engine::change::Change;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::txn::{self, Txn};
@@ -68,8 +69,14 @@ impl<'d> Group<'d> {
         Self { disk, workspaces: BTreeMap::new() }
     }
 
-    /// Stages a push. What is wrong with it is its outcome; an error is the log's own and fails the whole group.
-    pub(super) fn append(&mut self, workspace: &WorkspaceId, role: Role, bytes: &[u8]) -> Result<Outcome, LogError> {
+    /// Stages a push by somebody; by nobody when it comes out of a log. What is wrong with it is its outcome; an error is the
+    /// log's own and fails the whole group.
+    pub(super) fn append(
+        &mut self,
+        workspace: &WorkspaceId,
+        by: Option<&Grant>,
+        bytes: &[u8],
+    ) -> Result<Outcome, LogError> {
         let staged = self.workspace(workspace)?;
         let after = match staged.entries.first() {
             Some(first) if planted!(SeqGivenTwice) => first.after,
@@ -81,7 +88,7 @@ impl<'d> Group<'d> {
         };
         let receipt =
             |seq, changes, refused| Outcome::Stored(Receipt { seq, changes, after, head: Head::default(), refused });
-        if role < Role::Editor {
+        if by.is_some_and(|grant| grant.role() < Role::Editor) {
             return Ok(receipt(None, 0, refuse_all(batch.len(), &Refusal::RoleTooLow)));
         }
         let unpacked = match staged.lineages.unpack(&batch)? {
@@ -90,7 +97,7 @@ impl<'d> Group<'d> {
             Err(fault) => return Ok(Outcome::Unreadable(fault)),
         };
         let seq = LogSeq(after.0 + 1);
-        let admitted = staged.admit(workspace, &unpacked, seq)?;
+        let admitted = staged.admit(workspace, by, &unpacked, seq)?;
         if admitted.new.is_empty() {
             return Ok(receipt(None, 0, admitted.refused));
         }
@@ -154,7 +161,13 @@ impl<'d> Group<'d> {
 
 impl Staged<'_> {
     /// Asks the gate about every change in turn, each on top of those before it.
-    fn admit(&mut self, workspace: &WorkspaceId, unpacked: &Unpacked, seq: LogSeq) -> Result<Admitted, LogError> {
+    fn admit(
+        &mut self,
+        workspace: &WorkspaceId,
+        by: Option<&Grant>,
+        unpacked: &Unpacked,
+        seq: LogSeq,
+    ) -> Result<Admitted, LogError> {
         let mut admitted = Admitted { lineages: HashMap::new(), new: Vec::new(), refused: Vec::new() };
         let mut blocked: HashSet<&RecordId> = HashSet::new();
         for (index, (record, change)) in unpacked.changes.iter().enumerate() {
@@ -171,7 +184,13 @@ impl Staged<'_> {
                     Err(Refusal::MissingDeps) if planted!(ClosedLogUnchecked) => Admission::New,
                     checked => checked?,
                 };
-                Ok((change, admission))
+                // What the log has anyway may come again from whoever holds it.
+                let open = by.is_none_or(|grant| grant.access(&record.collection) == Access::Write);
+                if admission == Admission::New && !open {
+                    Err(Refusal::CollectionClosed)
+                } else {
+                    Ok((change, admission))
+                }
             });
             let reason = match checked {
                 Ok((_, Admission::Known)) if !planted!(DedupOff) => continue,

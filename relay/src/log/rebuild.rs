@@ -8,7 +8,6 @@ use super::{LogError, Outcome};
 use comptoir_engine::disk::Disk;
 use comptoir_engine::id::WorkspaceId;
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::Role;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A log that is being made.
@@ -34,7 +33,7 @@ impl Rebuild {
         self.open(workspace)?;
         let mut group = Group::new(&*self.disk);
         for entry in entries {
-            let staged = catch_unwind(AssertUnwindSafe(|| group.append(workspace, Role::Admin, entry)));
+            let staged = catch_unwind(AssertUnwindSafe(|| group.append(workspace, None, entry)));
             let panicked = |_| Err(LogError::Damaged(format!("an entry of {workspace}: it cannot be read")));
             let refused = match staged.unwrap_or_else(panicked)? {
                 Outcome::Stored(receipt) => receipt.refused.first().map(|refused| refused.reason.to_string()),

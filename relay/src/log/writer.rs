@@ -158,9 +158,9 @@ impl Writer {
 
 /// Stages one push; `None` when the log cannot take this one, whose sender is then told nothing. An error fails all.
 fn stage(group: &mut Group<'_>, push: &Push) -> Result<Option<Outcome>, LogError> {
-    let (workspace, role) = (push.grant.workspace(), push.grant.role());
+    let workspace = push.grant.workspace();
     // What a device sent must not end the one thread that all workspaces stand on.
-    match catch_unwind(AssertUnwindSafe(|| group.append(workspace, role, &push.batch))) {
+    match catch_unwind(AssertUnwindSafe(|| group.append(workspace, Some(&push.grant), &push.batch))) {
         Ok(Ok(outcome)) => Ok(Some(outcome)),
         Ok(Err(error)) if error.is_fatal() => Err(error),
         Ok(Err(error)) => {

@@ -9,10 +9,11 @@ use super::comparison::{Comparing, Comparison};
 use super::follow::Follow;
 use super::pushes::Pushes;
 use super::{End, over_limit};
+use crate::auth::Grant;
 use crate::log::{ENTRY_BYTES_MAX, Entry, Head, LogError, Outcome};
 use crate::room::Room;
 use comptoir_engine::id::{LogSeq, RecordId};
-use comptoir_engine::wire::message::{Ack, Denial, FromDevice, FromRelay, Hello, Role, Welcome};
+use comptoir_engine::wire::message::{Ack, Denial, FromDevice, FromRelay, Hello, Welcome, Writable};
 use std::sync::Arc;
 
 /// What a device's message asks of the log.
@@ -54,6 +55,8 @@ pub enum Due {
 /// The state machine.
 pub struct Exchange {
     device: String,
+    /// Said right behind the welcome.
+    writable: Option<Writable>,
     follow: Follow,
     pushes: Pushes,
     comparing: Comparing,
@@ -64,17 +67,17 @@ pub struct Exchange {
 impl Exchange {
     /// Accepts a hello whose token was checked. The device follows from its cursor when that is a place in this log;
     /// else it has to compare histories first.
-    pub fn begin(hello: &Hello, role: Role, room: &Room) -> (Self, FromRelay) {
+    pub fn begin(hello: &Hello, grant: &Grant, room: &Room) -> (Self, FromRelay) {
         let (epoch, head) = (room.epoch(), room.durable());
         let position = match hello.cursor() {
             None => Some(LogSeq(0)),
             Some(cursor) => Some(cursor.through).filter(|through| cursor.epoch == epoch && *through <= head.tail),
         };
-        let welcome = Welcome { epoch: epoch.0, tail: head.tail.0, digest: head.digest.0, role };
+        let welcome = Welcome { epoch: epoch.0, tail: head.tail.0, digest: head.digest.0, role: grant.role() };
         let follow = Follow::new(position, hello.credit_bytes);
         let device = format!("{} ({})", super::named(hello), hello.device());
-        let exchange =
-            Self { device, follow, pushes: Pushes::default(), comparing: Comparing::default(), paging: None };
+        let (pushes, comparing) = (Pushes::default(), Comparing::default());
+        let exchange = Self { device, writable: grant.writable(), follow, pushes, comparing, paging: None };
         (exchange, FromRelay::Welcome(welcome))
     }
 
@@ -91,7 +94,7 @@ impl Exchange {
     /// A message of the device, and what it asks of the log.
     pub fn handle(&mut self, message: FromDevice, room: &Room) -> Result<Option<Task>, End> {
         match message {
-            FromDevice::Hello(_) => Err(End::Denied(Denial::OutOfTurn)),
+            FromDevice::Hello(_) | FromDevice::Pair { .. } => Err(End::Denied(Denial::OutOfTurn)),
             FromDevice::Push { push, offered, batch } => self.push(push, offered, batch),
             FromDevice::Credit { bytes } => {
                 self.follow.add_credit(bytes);
@@ -163,6 +166,9 @@ impl Exchange {
     pub fn poll(&mut self, head: Head, room: &Room) -> Result<Due, End> {
         if room.is_lost() {
             return Err(End::Denied(Denial::Unavailable));
+        }
+        if let Some(writable) = self.writable.take() {
+            return Ok(Due::Message(FromRelay::Writable(writable)));
         }
         if let Some((push, outcome)) = self.pushes.poll() {
             return self.receipt(push, outcome, room).map(Due::Message);

@@ -6,9 +6,9 @@
 
 use super::compare::{Compare, Done};
 use super::exchange::{Due, Exchange, Task};
+use super::pass::Pass;
 use super::socket::{Incoming, Outgoing};
 use super::{Deadlines, End, stopped};
-use crate::auth::Grant;
 use crate::log::{Entry, Log, LogError, Outcome};
 use crate::room::Seat;
 use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay};
@@ -16,7 +16,6 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -27,7 +26,7 @@ type Page = Pin<Box<dyn Future<Output = Result<Vec<Arc<Entry>>, LogError>> + Sen
 /// A welcomed device's session.
 pub(super) struct Session {
     exchange: Exchange,
-    grant: Grant,
+    pass: Pass,
     seat: Seat,
     log: Log,
     /// What the log will say of the pushes it was handed, in their order.
@@ -38,7 +37,6 @@ pub(super) struct Session {
     /// Entries being read from the disk.
     page: Option<Page>,
     deadlines: Deadlines,
-    expires: Instant,
     pinged: Instant,
 }
 
@@ -46,19 +44,16 @@ impl Session {
     /// Begins behind the welcome.
     pub(super) fn new(
         exchange: Exchange,
-        grant: Grant,
+        pass: Pass,
         seat: Seat,
         log: Log,
         permits: Arc<Semaphore>,
         deadlines: Deadlines,
-        expires_in: Duration,
     ) -> Self {
         let own = seat.room().shares().comparisons().clone();
-        let compare = Compare::new(log.clone(), grant.clone(), own, permits);
-        let now = Instant::now();
-        let expires = now + if planted!(TokenOutlived) { expires_in.max(deadlines.idle * 1000) } else { expires_in };
+        let compare = Compare::new(log.clone(), pass.grant().clone(), own, permits);
         let (outcomes, listening, page) = (VecDeque::new(), None, None);
-        Self { exchange, grant, seat, log, outcomes, compare, listening, page, deadlines, expires, pinged: now }
+        Self { exchange, pass, seat, log, outcomes, compare, listening, page, deadlines, pinged: Instant::now() }
     }
 
     /// Runs to the session's end.
@@ -97,7 +92,7 @@ impl Session {
             match self.exchange.poll(head, self.seat.room())? {
                 Due::Message(message) => return outgoing.start(&message).await,
                 Due::Page { after, through, bytes_max } => {
-                    let (log, grant) = (self.log.clone(), self.grant.clone());
+                    let (log, grant) = (self.log.clone(), self.pass.grant().clone());
                     self.page = Some(Box::pin(async move { log.entries(&grant, after, through, bytes_max).await }));
                 }
                 Due::Nothing => {}
@@ -108,6 +103,7 @@ impl Session {
         tokio::select! {
             biased;
             () = stopped(shutdown) => Err(End::Denied(Denial::ShuttingDown)),
+            denial = self.pass.revoked() => Err(End::Denied(denial)),
             done = outgoing.flushed(), if !free => done,
             outcome = next_outcome(&mut self.outcomes), if free && !planted!(OutcomeUnheard) => self.exchange.handle_outcome(outcome),
             message = incoming.next(), if !busy => self.handle(message?).await,
@@ -136,7 +132,7 @@ impl Session {
         match self.exchange.handle(message, self.seat.room())? {
             None => {}
             Some(Task::Append(batch)) => {
-                let appended = timeout(self.deadlines.write, self.log.append(&self.grant, batch)).await;
+                let appended = timeout(self.deadlines.write, self.log.append(self.pass.grant(), batch)).await;
                 self.outcomes.push_back(appended.map_err(|_| LogError::Unavailable)??);
             }
             Some(task) => {
@@ -149,7 +145,7 @@ impl Session {
 
     fn tell_regained(&mut self, ends: bool) {
         if let Some(changes) = self.exchange.take_regained(ends) {
-            let (workspace, device) = (self.grant.workspace(), self.exchange.device());
+            let (workspace, device) = (self.pass.grant().workspace(), self.exchange.device());
             tracing::warn!(%workspace, %device, changes, "the log had lost changes and got them back from a device");
         }
     }
@@ -189,7 +185,7 @@ impl Session {
     {
         let ping = incoming.heard().max(self.pinged) + self.deadlines.ping;
         let silent = incoming.heard() + self.deadlines.idle;
-        let mut due = self.expires;
+        let mut due = self.pass.expires();
         if !self.exchange.is_busy() {
             due = due.min(silent);
         }
@@ -205,7 +201,7 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let now = Instant::now();
-        if self.expires <= now {
+        if self.pass.expires() <= now {
             return Err(End::Denied(Denial::TokenExpired));
         }
         let heard_late = !self.exchange.is_busy() && incoming.heard() + self.deadlines.idle <= now;

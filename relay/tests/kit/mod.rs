@@ -10,7 +10,7 @@ use comptoir_engine::gate::Lineage;
 use comptoir_engine::id::{DocumentId, LogSeq, RecordId, WorkspaceId};
 use comptoir_engine::wire::batch::{self, Batch, Item, Style};
 use comptoir_engine::wire::message::{Ack, Denial, Entries, FromDevice, FromRelay, Hello, Role, SUBPROTOCOL, Welcome};
-use comptoir_relay::auth::TokenRequest;
+use comptoir_relay::auth::{Permissions, TokenRequest};
 use comptoir_relay::clock::SystemClock;
 use comptoir_relay::config::Config;
 use comptoir_relay::relay::Relay;
@@ -51,8 +51,15 @@ pub fn record(key: &str) -> RecordId {
 
 pub fn token(relay: &Relay, name: &str, role: Role) -> String {
     let valid_for = Duration::from_secs(3600);
-    let request = TokenRequest { workspace: workspace(name), role, name: "till".to_owned(), valid_for };
-    relay.auth().issue(&request).expect("a token")
+    let request = TokenRequest {
+        workspace: workspace(name),
+        role,
+        permissions: Permissions::ALL,
+        subject: None,
+        name: "till".to_owned(),
+        valid_for,
+    };
+    relay.auth().sign(&request).expect("a token")
 }
 
 pub fn hello(workspace: &str, token: String) -> Hello {

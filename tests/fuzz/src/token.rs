@@ -3,7 +3,7 @@
 use crate::Plan;
 use comptoir_engine::Timestamp;
 use comptoir_engine::wire::message::Role;
-use comptoir_relay::auth::{Auth, Grant, TokenFault, TokenRequest};
+use comptoir_relay::auth::{Auth, Grant, Permissions, Subject, TokenFault, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::Clock;
 use pasetors::version4::PublicToken;
@@ -54,11 +54,13 @@ pub(crate) fn genuine() -> &'static [(String, TokenRequest)] {
         let request = |role, name: &str| TokenRequest {
             workspace: crate::shop::workspace(),
             role,
+            permissions: Permissions::parse(["*=none", "sales=write"]).expect("permissions"),
+            subject: Subject::parse("device:till-1"),
             name: name.to_owned(),
             valid_for: Duration::from_secs(3600),
         };
         let all = [request(Role::Editor, ""), request(Role::Reader, "till é")];
-        all.into_iter().map(|request| (gate().auth.issue(&request).expect("a token"), request)).collect()
+        all.into_iter().map(|request| (gate().auth.sign(&request).expect("a token"), request)).collect()
     })
 }
 

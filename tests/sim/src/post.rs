@@ -9,7 +9,7 @@ use comptoir_engine::disk::Disk as _;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::id::LogEpoch;
 use comptoir_engine::wire::message::Role;
-use comptoir_relay::auth::{Auth, Grant, TokenRequest};
+use comptoir_relay::auth::{Auth, Grant, Permissions, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::Clock;
 use comptoir_relay::log::{Compacted, LogError, OpenedDisk, Push, Reader, Writer};
@@ -40,9 +40,15 @@ pub(crate) fn grant() -> Grant {
             let folder = tempfile::tempdir().expect("a folder for keys");
             let auth = Auth::new(Arc::new(Catalog::open(folder.path()).expect("keys")), Arc::new(FixedClock));
             let valid_for = Duration::from_secs(86_400);
-            let request =
-                TokenRequest { workspace: workspace(), role: Role::Editor, name: "till".to_owned(), valid_for };
-            let token = auth.issue(&request).expect("a token");
+            let request = TokenRequest {
+                workspace: workspace(),
+                role: Role::Editor,
+                permissions: Permissions::ALL,
+                subject: None,
+                name: "till".to_owned(),
+                valid_for,
+            };
+            let token = auth.sign(&request).expect("a token");
             auth.check(&token, workspace().as_str()).expect("a grant")
         })
         .clone()

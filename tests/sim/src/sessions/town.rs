@@ -13,7 +13,7 @@ use comptoir_engine::Timestamp;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::{Disk as _, DiskError};
 use comptoir_engine::wire::message::Role;
-use comptoir_relay::auth::{Auth, TokenRequest};
+use comptoir_relay::auth::{Auth, Permissions, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::Clock;
 use rand::rngs::StdRng;
@@ -322,8 +322,15 @@ impl Town {
         desk.token_until_ms = until_ms.unwrap_or(now_ms + TOKEN_MS);
         let valid_for = Duration::from_millis(desk.token_until_ms - now_ms);
         let name = format!("till {number}");
-        let request = TokenRequest { workspace: workspace(), role: Role::Editor, name, valid_for };
-        desk.token = self.auth.issue(&request).expect("a token");
+        let request = TokenRequest {
+            workspace: workspace(),
+            role: Role::Editor,
+            permissions: Permissions::ALL,
+            subject: None,
+            name,
+            valid_for,
+        };
+        desk.token = self.auth.sign(&request).expect("a token");
     }
 
     pub(super) fn settings(&self, number: usize) -> Settings {

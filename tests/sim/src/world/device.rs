@@ -389,6 +389,7 @@ fn said_by_device(frame: &[u8]) -> String {
         Ok(FromDevice::Credit { bytes }) => format!("credit {bytes}"),
         Ok(FromDevice::Reconcile { .. }) => "reconcile".to_owned(),
         Ok(FromDevice::Want { leaves, last }) => format!("want {} documents, last {last}", leaves.len()),
+        Ok(FromDevice::Pair { .. }) => "pair".to_owned(),
         Err(error) => error.to_string(),
     }
 }

@@ -204,7 +204,7 @@ impl World {
         }
         let room = self.post.room.clone().filter(|room| self.post.is_open() && !room.is_lost());
         let room = room.ok_or(LogError::Unavailable)?;
-        let (exchange, welcome) = Exchange::begin(&hello, grant().role(), &room);
+        let (exchange, welcome) = Exchange::begin(&hello, &grant(), &room);
         if let Some(session) = self.sessions.get_mut(&conn) {
             (session.exchange, session.room, session.token) = (Some(exchange), Some(room), hello.token);
         }
@@ -393,8 +393,8 @@ fn said_by_relay(message: &FromRelay) -> String {
         }
         FromRelay::Unclear { push } => format!("push {push} is unclear"),
         FromRelay::Entries(entries) => format!("{} entries through {}", entries.batches.len(), entries.through),
-        FromRelay::Reconcile { .. } => "reconcile".to_owned(),
         FromRelay::Records { batch } => format!("records of {} bytes", batch.len()),
         FromRelay::Reconciled { through, .. } => format!("reconciled through {through}"),
+        other => format!("{other:?}"),
     }
 }
