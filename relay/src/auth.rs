@@ -10,7 +10,7 @@ mod pairing;
 mod permissions;
 mod subject;
 
-use crate::catalog::{Catalog, CatalogError, Fact};
+use crate::catalog::{Catalog, CatalogError, Fact, Issued};
 use crate::clock::Clock;
 use crate::text::Told;
 use base64::Engine as _;
@@ -305,6 +305,11 @@ impl Auth {
     pub fn revoke_all(&self, workspace: &WorkspaceId) -> Result<(), CatalogError> {
         let workspace = workspace.as_str().to_owned();
         self.catalog.ledger().add(&Fact::WorkspaceRevoked { workspace, at: self.clock.now().to_string() })
+    }
+
+    /// The tokens that were made, of one workspace or of all, and since when each opens nothing.
+    pub fn tokens(&self, workspace: Option<&WorkspaceId>) -> Vec<(Issued, Option<String>)> {
+        self.catalog.ledger().issued(workspace)
     }
 
     /// Counts up when something may have been revoked.

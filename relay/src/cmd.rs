@@ -2,7 +2,9 @@
 //! how a command does its work.
 
 mod backup;
+mod key;
 mod migrate;
+mod pair;
 mod serve;
 mod token;
 mod usage;
@@ -51,8 +53,16 @@ enum Command {
     #[command(subcommand_help_heading = text("cli.commands"), subcommand_value_name = text("cli.command_name"))]
     Token {
         #[command(subcommand)]
-        command: TokenCommand,
+        command: token::TokenCommand,
     },
+    #[command(about = text("cli.key"), help_template = text("cli.template"), subcommand_required = true)]
+    #[command(subcommand_help_heading = text("cli.commands"), subcommand_value_name = text("cli.command_name"))]
+    Key {
+        #[command(subcommand)]
+        command: key::KeyCommand,
+    },
+    #[command(about = text("cli.pair"), help_template = text("cli.template"))]
+    Pair(pair::PairArgs),
 }
 
 #[derive(Debug, Args)]
@@ -75,27 +85,6 @@ struct MigrateArgs {
     data: PathBuf,
     #[arg(long, value_name = text("cli.store_name"), help = text("cli.to"))]
     to: StoreKind,
-}
-
-#[derive(Debug, Subcommand)]
-enum TokenCommand {
-    #[command(about = text("cli.token_create"), help_template = text("cli.template"))]
-    Create(CreateArgs),
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = text("cli.options"))]
-struct CreateArgs {
-    #[arg(long, value_name = text("cli.dir_name"), help = text("cli.data"))]
-    data: PathBuf,
-    #[arg(long, value_name = text("cli.workspace_name"), help = text("cli.workspace"))]
-    workspace: String,
-    #[arg(long, value_name = text("cli.role_name"), default_value = "editor", hide_default_value = true, help = text("cli.role"))]
-    role: String,
-    #[arg(long, value_name = text("cli.name_name"), default_value = "", hide_default_value = true, help = text("cli.name"))]
-    name: String,
-    #[arg(long, value_name = text("cli.time_name"), default_value = DEFAULT_EXPIRES, hide_default_value = true, help = text("cli.expires"))]
-    expires: String,
 }
 
 /// Why a command failed.
@@ -170,12 +159,15 @@ fn run(cli: Cli) -> Result<(), CmdError> {
             println!("{}", migrate::migrate(&args.data, args.to)?);
             Ok(())
         }
-        Command::Token { command: TokenCommand::Create(args) } => {
-            let token = token::create(&args.data, &args.workspace, &args.role, &args.name, &args.expires)?;
-            println!("{token}");
-            Ok(())
-        }
+        Command::Token { command } => Ok(command.run()?),
+        Command::Key { command } => Ok(command.run()?),
+        Command::Pair(args) => Ok(args.run()?),
     }
+}
+
+/// What was done, for people or as one JSON object.
+fn say(json: bool, object: &serde_json::Value, people: impl FnOnce() -> String) {
+    println!("{}", if json { object.to_string() } else { people() });
 }
 
 /// A list as people read it.
