@@ -67,6 +67,20 @@ pub enum Error {
         /// As given.
         address: String,
     },
+    /// Not a pairing link.
+    #[error(
+        "\"{link}\" is no pairing link: use the one that `comptoir-relay pair` shows, as in wss://HOST:PORT/pair#CODE"
+    )]
+    Link {
+        /// As given.
+        link: String,
+    },
+    /// No token came for a pairing link.
+    #[error("not paired: {cause}")]
+    Pair {
+        /// What stood in the way.
+        cause: String,
+    },
     /// The sync did not end well.
     #[error("not synced: {cause}; everything saved is kept and will be sent next time")]
     Sync {
@@ -190,7 +204,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 65] = [
+pub const CODES: [&str; 67] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -231,6 +245,8 @@ pub const CODES: [&str; 65] = [
     "busy",
     "no-relay",
     "address",
+    "link",
+    "pair",
     "sync",
     "timeout",
     "file",
@@ -278,6 +294,8 @@ impl Error {
             Self::Busy => "busy",
             Self::NoRelay => "no-relay",
             Self::Address { .. } => "address",
+            Self::Link { .. } => "link",
+            Self::Pair { .. } => "pair",
             Self::Sync { .. } => "sync",
             Self::Timeout { .. } => "timeout",
             Self::File { .. } => "file",
@@ -310,7 +328,8 @@ impl Error {
             Self::NotThen { record, at } => vec![("record", record.clone()), ("at", at.clone())],
             Self::NoSchema { collection } => vec![("collection", collection.clone())],
             Self::Address { address } => vec![("address", address.clone())],
-            Self::Sync { cause } => vec![("cause", cause.clone())],
+            Self::Link { link } => vec![("link", link.clone())],
+            Self::Sync { cause } | Self::Pair { cause } => vec![("cause", cause.clone())],
             Self::Timeout { seconds, pending } => {
                 vec![("seconds", seconds.to_string()), ("pending", pending.to_string())]
             }

@@ -5,6 +5,7 @@ mod history;
 mod live;
 mod migrate;
 mod numbers;
+mod pair;
 mod quarantine;
 mod queries;
 mod records;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use live::LiveQuery;
+pub use pair::Pairing;
 pub use records::RecordPage;
 
 /// Commands that may wait for the thread.

@@ -63,7 +63,7 @@ pub use comptoir_engine::{
     WorkspaceId,
 };
 pub use error::Error;
-pub use handle::{Comptoir, LiveQuery, RecordPage, Watch};
+pub use handle::{Comptoir, LiveQuery, Pairing, RecordPage, Watch};
 pub use machine::Machine;
 pub use record::{Bytes, Field, Record, RecordError};
 pub use socket::Traffic;

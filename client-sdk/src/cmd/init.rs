@@ -3,7 +3,7 @@
 use super::Place;
 use super::output::Output;
 use crate::error::Error;
-use crate::handle::Comptoir;
+use crate::handle::{Comptoir, Pairing};
 use crate::text::{text, text_with};
 use clap::Args;
 use comptoir_engine::disk::StoreKind;
@@ -12,10 +12,12 @@ use serde_json::json;
 
 #[derive(Args)]
 pub(super) struct Init {
-    #[arg(long, help = text("arg.workspace"))]
-    workspace: String,
+    #[arg(long, required_unless_present = "pair", help = text("arg.workspace"))]
+    workspace: Option<String>,
     #[arg(long, default_value = "", help = text("arg.relay"))]
     relay: String,
+    #[arg(long, conflicts_with_all = ["workspace", "relay"], help = text("arg.pair"))]
+    pair: Option<String>,
     #[arg(long, default_value = "", env = "COMPTOIR_TOKEN", hide_env_values = true, help = text("arg.token"))]
     token: String,
     #[arg(long, help = text("arg.device-name"))]
@@ -26,15 +28,23 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) async fn run(self, place: &Place, output: &Output) -> Result<(), Error> {
+        let paired = match &self.pair {
+            Some(link) => Some(Comptoir::pair(link).await?),
+            None => None,
+        };
         if !self.relay.is_empty() && !crate::socket::is_address(&self.relay) {
             return Err(Error::Address { address: self.relay });
         }
         let device_name = self.device_name.or_else(|| std::env::var("HOSTNAME").ok());
-        let settings = Settings {
-            workspace: WorkspaceId::new(&self.workspace)?,
-            relay: self.relay,
-            token: self.token,
-            device_name: device_name.unwrap_or_else(|| "device".to_owned()),
+        let device_name = device_name.unwrap_or_else(|| "device".to_owned());
+        let settings = match paired {
+            Some(Pairing { workspace, relay, token }) => Settings { workspace, relay, token, device_name },
+            None => Settings {
+                workspace: WorkspaceId::new(self.workspace.as_deref().unwrap_or_default())?,
+                relay: self.relay,
+                token: self.token,
+                device_name,
+            },
         };
         let shop = match self.store_kind {
             Some(kind) => Comptoir::init_on(&place.store, kind, settings).await?,
