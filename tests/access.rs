@@ -137,3 +137,35 @@ fn what_was_revoked_stays_so_in_a_restored_relay_and_keys_rotate_beside_it() {
     });
     Device::at(&folder.path().join("two")).sync();
 }
+
+/// The deeds in the audit, in their order.
+fn deeds(data: &Path) -> Vec<Value> {
+    let files = fs::read_dir(data.join("audit")).expect("the audit").map(|entry| entry.expect("a file").path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    let text: String = files.iter().map(|file| fs::read_to_string(file).expect("text")).collect();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn the_audit_says_who_came_and_what_the_operator_did_and_no_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("relay");
+    let mut relay = Relay::start(&data);
+    let token = relay.token_with(SHOP, &["--user", "anna"]);
+    let till = Device::init(&folder.path().join("till"), SHOP, &relay.url(), &token);
+    till.sync();
+    said(&data, &["token", "revoke", &token]);
+    wait::until("the token is refused", || (till.run(&["sync"]).code != Some(0)).then_some(()));
+    relay.terminate();
+    let deeds = deeds(&data);
+    let of =
+        |deed: &str| deeds.iter().find(|line| line["deed"] == deed).unwrap_or_else(|| panic!("no {deed}: {deeds:?}"));
+    assert_eq!(of("token.created")["who"], "operator");
+    assert_eq!((&of("session.begun")["who"], &of("session.begun")["workspace"]), (&json!("user:anna"), &json!(SHOP)));
+    assert_eq!(of("session.ended")["token"], of("token.revoked")["token"]);
+    assert!(of("session.denied")["detail"].as_str().expect("a text").contains("revoked"));
+    assert!(deeds.iter().all(|line| line["at"].as_str().is_some_and(|at| at.starts_with("20") && at.ends_with('Z'))));
+    let secret = token.split('.').nth(2).expect("a payload");
+    assert!(deeds.iter().all(|line| !line.to_string().contains(secret)), "a token is nobody's to read");
+}

@@ -30,7 +30,7 @@ const RELAY: Layers = Layers {
     layers: &[
         &["text", "clock"],
         &["config", "catalog"],
-        &["auth"],
+        &["auth", "audit"],
         &["log"],
         &["room", "lobby", "backup"],
         &["ws"],

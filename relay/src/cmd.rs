@@ -9,13 +9,17 @@ mod serve;
 mod token;
 mod usage;
 
+use crate::audit::{Audit, Deed};
+use crate::clock::SystemClock;
 use crate::log::LogError;
-use crate::text::{self, Told, text};
+use crate::text::{self, Told, text, text_with};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use comptoir_engine::disk::StoreKind;
+use comptoir_engine::id::WorkspaceId;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 pub use serve::{Serve, ServeError};
 pub use token::{DEFAULT_EXPIRES, TokenError};
@@ -168,6 +172,14 @@ fn run(cli: Cli) -> Result<(), CmdError> {
 /// What was done, for people or as one JSON object.
 fn say(json: bool, object: &serde_json::Value, people: impl FnOnce() -> String) {
     println!("{}", if json { object.to_string() } else { people() });
+}
+
+/// Notes in the audit what the operator did. It is done: where nothing can be written, that is said and no more.
+fn note(data: &Path, deed: &str, workspace: Option<&WorkspaceId>, token: Option<&str>, detail: &str) {
+    match Audit::open(data, None, Arc::new(SystemClock)) {
+        Ok(audit) => audit.note(&Deed { deed, who: "operator", workspace, token, detail }),
+        Err(error) => eprintln!("{}", text_with("said.unaudited", &[("cause", error.to_string())])),
+    }
 }
 
 /// A list as people read it.

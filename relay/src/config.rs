@@ -29,6 +29,8 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Backups that the relay takes by itself; none unless set.
     pub backup: Option<BackupSettings>,
+    /// Days of the audit that are kept.
+    pub audit_days: usize,
     /// Connections served at once, of any kind.
     pub connections_max: u32,
     /// Connections that have shown no token yet; where there are more, the longest waiting is closed.
@@ -114,6 +116,7 @@ impl Default for Config {
             store: None,
             cache_bytes: 64 << 20,
             backup: None,
+            audit_days: 90,
             connections_max: 10_000,
             guests_max: 1_024,
             guests_per_address_max: 512,
@@ -219,6 +222,7 @@ impl Config {
     /// Every limit lets something through, and the address is one.
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = [
+            ("audit_days", self.audit_days as u64),
             ("connections_max", u64::from(self.connections_max)),
             ("guests_max", u64::from(self.guests_max)),
             ("guests_per_address_max", u64::from(self.guests_per_address_max)),

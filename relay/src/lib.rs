@@ -1,6 +1,6 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
-//! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room lobby backup` · `ws` · `http
+//! Layers, each using only those before it: `text clock` · `config catalog` · `auth audit` · `log` · `room lobby backup` · `ws` · `http
 //! control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
@@ -17,6 +17,7 @@ macro_rules! planted {
     };
 }
 
+pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod catalog;

@@ -4,6 +4,7 @@
 //! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), and `control` while a relay
 //! serves it (see [`crate::control`]).
 
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
@@ -37,6 +38,14 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Nothing can be written into the audit.
+    #[error("the audit in {path} cannot be written ({cause}): check the folder, its permissions and the free space")]
+    Audit {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's words.
+        cause: String,
+    },
     /// Another program listens there.
     #[error("the address {address} is in use by another program: stop it, or choose another address with --listen")]
     AddressInUse {
@@ -59,6 +68,7 @@ impl Told for StartError {
             Self::Config(error) => error.code(),
             Self::Catalog(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::Audit { .. } => "audit_failed",
             Self::AddressInUse { .. } => "address_in_use",
             Self::Listen { .. } => "listen_failed",
         }
@@ -69,6 +79,7 @@ impl Told for StartError {
             Self::Config(error) => error.args(),
             Self::Catalog(error) => error.args(),
             Self::Log(error) => error.args(),
+            Self::Audit { path, cause } => vec![("path", path.display().to_string()), ("cause", cause.clone())],
             Self::AddressInUse { address } => vec![("address", address.to_string())],
             Self::Listen { address, cause } => vec![("address", address.to_string()), ("cause", cause.clone())],
         }
@@ -119,6 +130,12 @@ async fn watch_keys(keys: Arc<Catalog>, mut shutdown: watch::Receiver<bool>) {
     }
 }
 
+/// Opens the audit of a data folder.
+pub fn open_audit(data: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Audit, StartError> {
+    let opened = Audit::open(data, Some(config.audit_days), clock);
+    opened.map_err(|error| StartError::Audit { path: data.join("audit"), cause: error.to_string() })
+}
+
 /// A running relay.
 pub struct Relay {
     address: SocketAddr,
@@ -137,7 +154,8 @@ impl Relay {
     /// Opens the data folder, makes what is missing in it, and serves at [`Config::listen`].
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (open, backup) = (open_log(data, &config), config.backup.clone());
-        let mut relay = Self::start_on(open, &keys_folder(data), config, clock).await?;
+        let audit = open_audit(data, &config, clock.clone())?;
+        let mut relay = Self::begin(open, &keys_folder(data), config, clock, audit).await?;
         let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
         let control = Arc::new(control);
         if let Some(settings) = backup {
@@ -152,12 +170,23 @@ impl Relay {
         Ok(relay)
     }
 
-    /// As [`Relay::start`], on any disk.
+    /// As [`Relay::start`], on any disk, and without an audit.
     pub async fn start_on(
         open: impl OpenDisk,
         keys: &Path,
         config: Config,
         clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let audit = Audit::none(clock.clone());
+        Self::begin(open, keys, config, clock, audit).await
+    }
+
+    async fn begin(
+        open: impl OpenDisk,
+        keys: &Path,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        audit: Audit,
     ) -> Result<Self, StartError> {
         config.check()?;
         let address = config.listen_address()?;
@@ -177,7 +206,7 @@ impl Relay {
         let keys = Arc::new(catalog);
         let auth = Auth::new(keys.clone(), clock.clone());
         let (shutdown, stopping) = watch::channel(false);
-        let door = Arc::new(Door::new(auth.clone(), Hub::new(log.clone(), &config), &config, stopping.clone()));
+        let door = Arc::new(Door::new(auth.clone(), audit, Hub::new(log.clone(), &config), &config, stopping.clone()));
         let serving = tokio::spawn(async move { http::serve(listener, door, &config, stopping).await });
         let operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
         Ok(Self { address, auth, keys, clock, log, committer, shutdown, serving, operating })

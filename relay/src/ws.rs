@@ -11,7 +11,8 @@ mod pushes;
 mod session;
 mod socket;
 
-use crate::auth::Auth;
+use crate::audit::{Audit, Deed};
+use crate::auth::{Auth, Grant};
 use crate::config::Config;
 use crate::lobby::Guest;
 use crate::log::LogError;
@@ -81,6 +82,7 @@ struct Deadlines {
 /// What every session needs: who may enter, where to, and within which limits.
 pub struct Door {
     auth: Auth,
+    audit: Audit,
     hub: Arc<Hub>,
     reconciles: Arc<Semaphore>,
     shutdown: watch::Receiver<bool>,
@@ -89,7 +91,7 @@ pub struct Door {
 
 impl Door {
     /// Lets sessions into `hub` until `shutdown` turns true.
-    pub fn new(auth: Auth, hub: Arc<Hub>, config: &Config, shutdown: watch::Receiver<bool>) -> Self {
+    pub fn new(auth: Auth, audit: Audit, hub: Arc<Hub>, config: &Config, shutdown: watch::Receiver<bool>) -> Self {
         let deadlines = Deadlines {
             hello: Duration::from_millis(config.hello_timeout_ms),
             idle: Duration::from_millis(config.idle_timeout_ms),
@@ -97,7 +99,7 @@ impl Door {
             write: Duration::from_millis(config.write_timeout_ms),
         };
         let reconciles = Arc::new(Semaphore::new(config.reconciles_max as usize));
-        Self { auth, hub, reconciles, shutdown, deadlines }
+        Self { auth, audit, hub, reconciles, shutdown, deadlines }
     }
 
     /// Whether sessions can be served now.
@@ -115,7 +117,12 @@ impl Door {
         };
         guest.welcome();
         let end = match greeted {
-            Ok(session) => session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).await,
+            Ok(session) => {
+                let (grant, device) = (session.grant().clone(), session.device().to_owned());
+                let end = session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).await;
+                self.note("session.ended", &grant, &format!("{device}: {}", why(&end)));
+                end
+            }
             Err(end) => end,
         };
         tracing::debug!(?end, "a session ended");
@@ -142,6 +149,10 @@ impl Door {
         };
         let grant = self.auth.check(&hello.token, &hello.workspace).map_err(|fault| {
             tracing::info!(%fault, "a device was turned away");
+            // Whoever has no good token writes no lines into a file that is kept.
+            if let Some(grant) = self.auth.read(&hello.token) {
+                self.note("session.denied", &grant, &format!("{}: {fault}", named(&hello)));
+            }
             End::Denied(fault.into())
         })?;
         if !grant.reads_all() {
@@ -153,6 +164,8 @@ impl Door {
         let (exchange, welcome) = Exchange::begin(&hello, &grant, seat.room());
         outgoing.start(&welcome).await?;
         tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");
+        let device = exchange.device().to_owned();
+        self.note("session.begun", &grant, &device);
         let log = self.hub.log().clone();
         Ok(Session::new(
             exchange,
@@ -164,6 +177,13 @@ impl Door {
         ))
     }
 
+    fn note(&self, deed: &str, grant: &Grant, detail: &str) {
+        let subject = grant.subject().map(ToString::to_string);
+        let who = subject.as_deref().unwrap_or(grant.name());
+        let (workspace, token) = (Some(grant.workspace()), Some(grant.id()));
+        self.audit.note(&Deed { deed, who, workspace, token, detail });
+    }
+
     /// A device comes with a code instead of a token, and goes with a token.
     async fn pair<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
@@ -172,7 +192,8 @@ impl Door {
     ) -> Result<End, End> {
         let paired = timeout(self.deadlines.hello, self.auth.pair(code)).await;
         match paired.map_err(|_| End::Denied(Denial::Unavailable))? {
-            Ok(paired) => {
+            Ok((paired, grant)) => {
+                self.note("device.paired", &grant, "");
                 outgoing.start(&FromRelay::Paired(paired)).await?;
                 outgoing.flushed().await?;
                 Ok(End::Gone)
@@ -182,6 +203,14 @@ impl Door {
                 Err(End::Denied(fault.into()))
             }
         }
+    }
+}
+
+fn why(end: &End) -> String {
+    match end {
+        End::Gone => "it left".to_owned(),
+        End::Silent => "it went silent".to_owned(),
+        End::Denied(denial) => denial.to_string(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A code has 40 random bits, as eight letters and digits in two groups (Crockford's base 32, so that nothing is misread).
 //! The ledger keeps its SHA-256. Nobody may try more than [`GUESSES_MAX`] wrong ones in a minute, of all who try.
 
-use super::{Auth, IssueError, Permissions, Subject, TokenRequest, role_by_name};
+use super::{Auth, Grant, IssueError, Permissions, Subject, TokenRequest, role_by_name};
 use crate::catalog::{CatalogError, Fact, Issued, Offer};
 use crate::text::hex;
 use comptoir_engine::id::WorkspaceId;
@@ -115,8 +115,8 @@ impl Auth {
         Ok(code)
     }
 
-    /// The token that a code was given out for.
-    pub async fn pair(&self, typed: &str) -> Result<Paired, PairFault> {
+    /// The token that a code was given out for, and what it grants.
+    pub async fn pair(&self, typed: &str) -> Result<(Paired, Grant), PairFault> {
         if self.guesses.wrong(self.clock.now(), 0) >= GUESSES_MAX {
             return Err(PairFault::TooMany);
         }
@@ -127,17 +127,18 @@ impl Auth {
             None => Err(PairFault::Unknown),
         });
         let redeemed = redeemed.await.unwrap_or(Err(PairFault::Unknown));
-        if redeemed == Err(PairFault::Unknown) {
+        if matches!(redeemed, Err(PairFault::Unknown)) {
             self.guesses.wrong(self.clock.now(), 1);
         }
         redeemed
     }
 
-    fn redeem(&self, code: &Code) -> Result<Paired, PairFault> {
+    fn redeem(&self, code: &Code) -> Result<(Paired, Grant), PairFault> {
         let offer = self.catalog.ledger().redeem(&code.hash(), self.clock.now()).map_err(IssueError::from)?;
         let request = offer.and_then(request).ok_or(PairFault::Unknown)?;
         let token = self.issue(&request)?;
-        Ok(Paired { workspace: request.workspace.as_str().to_owned(), token })
+        let grant = self.read(&token).ok_or(IssueError::Signing)?;
+        Ok((Paired { workspace: request.workspace.as_str().to_owned(), token }, grant))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `key`: the keys that sign tokens; works beside a running relay. Must not open the log.
 
+use super::note;
 use super::token::TokenError;
 use crate::catalog::Catalog;
 use crate::relay::keys_folder;
@@ -42,10 +43,12 @@ impl KeyCommand {
             }
             Self::Rotate(args) => {
                 let id = Catalog::open(&keys_folder(&args.data))?.rotate()?;
+                note(&args.data, "key.made", None, None, &id);
                 println!("{}", text_with("said.key_rotated", &[("id", id)]));
             }
             Self::Retire(args) => {
                 Catalog::open(&keys_folder(&args.data))?.retire(&args.key)?;
+                note(&args.data, "key.retired", None, None, &args.key);
                 println!("{}", text_with("said.key_retired", &[("id", args.key)]));
             }
         }

@@ -1,8 +1,8 @@
 //! `pair`: gives out a code for a new device, as text and as a picture for its camera; works beside a running relay. Must not
 //! open the log.
 
-use super::say;
 use super::token::{TokenError, WantedArgs, auth, time};
+use super::{note, say};
 use crate::text::{text, text_with};
 use clap::Args;
 use qrcode::QrCode;
@@ -35,7 +35,10 @@ impl PairArgs {
         if !["ws://", "wss://"].iter().any(|scheme| relay.strip_prefix(scheme).is_some_and(is_plain)) {
             return Err(TokenError::Relay { relay: self.relay });
         }
-        let code = auth(&self.data)?.offer(&self.wanted.request()?, good_for)?.to_string();
+        let request = self.wanted.request()?;
+        let code = auth(&self.data)?.offer(&request, good_for)?.to_string();
+        let subject = request.subject.as_ref().map(ToString::to_string).unwrap_or_default();
+        note(&self.data, "code.given_out", Some(&request.workspace), None, &subject);
         let link = format!("{relay}/pair#{code}");
         let object = json!({"code": code, "link": link, "relay": relay, "good_for_s": good_for.as_secs()});
         say(self.json, &object, || {

@@ -1,8 +1,9 @@
 //! `token`: makes, lists and revokes tokens; works beside a running relay. Must not open the log.
 
-use super::{listed, say};
+use super::{listed, note, say};
 use crate::auth::{
-    Auth, COLLECTIONS_MAX, IssueError, PermissionError, Permissions, Subject, TokenRequest, role_by_name, role_name,
+    Auth, COLLECTIONS_MAX, Grant, IssueError, PermissionError, Permissions, Subject, TokenRequest, role_by_name,
+    role_name,
 };
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock as _, SystemClock};
@@ -191,7 +192,17 @@ impl TokenCommand {
     pub(super) fn run(self) -> Result<(), TokenError> {
         match self {
             Self::Create(args) => {
-                println!("{}", auth(&args.data)?.issue(&args.wanted.request()?)?);
+                let (auth, request) = (auth(&args.data)?, args.wanted.request()?);
+                let token = auth.issue(&request)?;
+                let grant = auth.read(&token);
+                note(
+                    &args.data,
+                    "token.created",
+                    Some(&request.workspace),
+                    grant.as_ref().map(Grant::id),
+                    &request.name,
+                );
+                println!("{token}");
                 Ok(())
             }
             Self::List(args) => list(&args),
@@ -238,6 +249,7 @@ fn revoke(args: &RevokeArgs) -> Result<(), TokenError> {
     if let Some(workspace) = &args.all_of {
         let workspace = WorkspaceId::new(workspace)?;
         auth.revoke_all(&workspace)?;
+        note(&args.data, "token.all_revoked", Some(&workspace), None, "");
         println!("{}", text_with("said.revoked_all", &[("workspace", workspace.to_string())]));
         return Ok(());
     }
@@ -249,6 +261,7 @@ fn revoke(args: &RevokeArgs) -> Result<(), TokenError> {
         None => return Err(TokenError::Unknown),
     };
     auth.revoke(&id)?;
+    note(&args.data, "token.revoked", None, Some(&id), "");
     println!("{}", text_with("said.revoked", &[("id", id)]));
     Ok(())
 }

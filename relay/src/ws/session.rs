@@ -9,6 +9,7 @@ use super::exchange::{Due, Exchange, Task};
 use super::pass::Pass;
 use super::socket::{Incoming, Outgoing};
 use super::{Deadlines, End, stopped};
+use crate::auth::Grant;
 use crate::log::{Entry, Log, LogError, Outcome};
 use crate::room::Seat;
 use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay};
@@ -54,6 +55,14 @@ impl Session {
         let compare = Compare::new(log.clone(), pass.grant().clone(), own, permits);
         let (outcomes, listening, page) = (VecDeque::new(), None, None);
         Self { exchange, pass, seat, log, outcomes, compare, listening, page, deadlines, pinged: Instant::now() }
+    }
+
+    pub(super) fn grant(&self) -> &Grant {
+        self.pass.grant()
+    }
+
+    pub(super) fn device(&self) -> &str {
+        self.exchange.device()
     }
 
     /// Runs to the session's end.

@@ -13,6 +13,7 @@ use comptoir_engine::Timestamp;
 use comptoir_engine::disk::sim::SimDisk;
 use comptoir_engine::disk::{Batch, Disk, DiskError, Row};
 use comptoir_engine::id::LogEpoch;
+use comptoir_relay::audit::Audit;
 use comptoir_relay::config::Config;
 use comptoir_relay::http;
 use comptoir_relay::lobby::Lobby;
@@ -142,7 +143,8 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
     spawn_local(paced(work, rng));
     held(&town).note(11, 0, &[], || "relay starts".to_owned());
     let (_stop, stopping) = watch::channel(false);
-    let door = Arc::new(Door::new(auth, Hub::new(log, &config), &config, stopping.clone()));
+    let hub = Hub::new(log, &config);
+    let door = Arc::new(Door::new(auth, Audit::none(time), hub, &config, stopping.clone()));
     let permits = Arc::new(Semaphore::new(config.connections_max as usize));
     let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
     let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
