@@ -31,7 +31,7 @@ const RELAY: Layers = Layers {
         &["text", "clock"],
         &["config", "catalog"],
         &["auth", "audit"],
-        &["log"],
+        &["log", "logins"],
         &["room", "lobby", "backup"],
         &["ws"],
         &["http", "control"],

@@ -6,6 +6,7 @@
 //! `write`). Footer: JSON with `kid`, the id of the key that signed it.
 
 mod claims;
+mod jwt;
 mod pairing;
 mod permissions;
 mod subject;
@@ -19,6 +20,7 @@ use claims::{Claims, Footer};
 use comptoir_engine::id::{Collection, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX, Writable};
+pub use jwt::{JWKS_BYTES_MAX, JwksError, Logins};
 use pairing::Guesses;
 pub use pairing::{Code, GUESSES_MAX, PairFault};
 use pasetors::Public;
@@ -33,6 +35,9 @@ use tokio::sync::watch;
 /// The longest name of a token, in bytes.
 pub const TOKEN_NAME_BYTES_MAX: usize = 128;
 
+/// How this relay's own tokens begin.
+const OWN: &str = "v4.public.";
+
 /// Proof that a token was checked: which workspace it opens, and what for. Only [`Auth::check`] makes one.
 #[derive(Debug, Clone)]
 pub struct Grant {
@@ -42,7 +47,7 @@ pub struct Grant {
     subject: Option<Subject>,
     name: String,
     id: String,
-    key: String,
+    signer: Signer,
     issued: Timestamp,
     expires: Timestamp,
 }
@@ -97,6 +102,15 @@ impl Grant {
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
+}
+
+/// Who signed a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Signer {
+    /// This relay, with the key of this id.
+    Key(String),
+    /// An app's own login.
+    Login,
 }
 
 /// Proof that the caller has the relay's signing keys: who could make itself a token for any workspace may read them all.
@@ -211,12 +225,18 @@ pub struct Auth {
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     guesses: Arc<Guesses>,
+    logins: Option<Arc<Logins>>,
 }
 
 impl Auth {
     /// Stands on these keys and this clock.
     pub fn new(catalog: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, clock, guesses: Arc::default() }
+        Self { catalog, clock, guesses: Arc::default(), logins: None }
+    }
+
+    /// Takes tokens of this login too.
+    pub fn with_logins(self, logins: Arc<Logins>) -> Self {
+        Self { logins: Some(logins), ..self }
     }
 
     /// Makes a token, good from now on, and writes into the ledger that it was made. Waits for the disk.
@@ -271,7 +291,10 @@ impl Auth {
             bytes if bytes > TOKEN_BYTES_MAX => return Err(TokenFault::TooLong),
             _ => {}
         }
-        let grant = self.read(token).ok_or(TokenFault::Invalid)?;
+        let grant = match &self.logins {
+            Some(logins) if !token.starts_with(OWN) => logins.check(token)?,
+            _ => self.read(token).ok_or(TokenFault::Invalid)?,
+        };
         if self.is_revoked(&grant) {
             return Err(TokenFault::Revoked);
         }
@@ -293,7 +316,11 @@ impl Auth {
     /// Whether the grant's token has been taken back, or its key has.
     pub fn is_revoked(&self, grant: &Grant) -> bool {
         let ledger = self.catalog.ledger();
-        ledger.is_revoked(&grant.id, &grant.workspace, grant.issued) || self.catalog.find(&grant.key).is_none()
+        let key_is_gone = match &grant.signer {
+            Signer::Key(key) => self.catalog.find(key).is_none(),
+            Signer::Login => false,
+        };
+        key_is_gone || ledger.is_revoked(&grant.id, &grant.workspace, grant.issued)
     }
 
     /// Takes a token back, by its id: its sessions end within a second. Waits for the disk.

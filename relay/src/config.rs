@@ -27,6 +27,8 @@ pub struct Config {
     pub store: Option<StoreKind>,
     /// Memory the log's store may use as a cache, in bytes.
     pub cache_bytes: u64,
+    /// An app's own login, whose tokens are as good as the relay's; none unless set.
+    pub jwt: Option<JwtSettings>,
     /// Backups that the relay takes by itself; none unless set.
     pub backup: Option<BackupSettings>,
     /// Days of the audit that are kept.
@@ -75,6 +77,46 @@ pub struct Config {
     pub shutdown_timeout_ms: u64,
 }
 
+/// Tokens of an app's own login: the table `[jwt]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtSettings {
+    /// Its public keys: a file, or an `https://` address; `http://` on this machine only.
+    pub jwks: String,
+    /// Whose tokens these are: the claim `iss`.
+    pub issuer: String,
+    /// Whom they are for: the claim `aud`.
+    pub audience: String,
+    /// The claim with the workspace.
+    #[serde(default = "workspace_claim")]
+    pub workspace_claim: String,
+    /// The claim with the role.
+    #[serde(default = "role_claim")]
+    pub role_claim: String,
+    /// The role where that claim is missing.
+    #[serde(default = "role")]
+    pub role: String,
+    /// The claim with access by collection, an object as in `{"sales": "write"}`; without it, what the role allows.
+    #[serde(default = "collections_claim")]
+    pub collections_claim: String,
+}
+
+fn workspace_claim() -> String {
+    "workspace".to_owned()
+}
+
+fn role_claim() -> String {
+    "role".to_owned()
+}
+
+fn role() -> String {
+    "reader".to_owned()
+}
+
+fn collections_claim() -> String {
+    "collections".to_owned()
+}
+
 /// Backups on time: the table `[backup]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +157,7 @@ impl Default for Config {
             listen: "127.0.0.1:7440".to_owned(),
             store: None,
             cache_bytes: 64 << 20,
+            jwt: None,
             backup: None,
             audit_days: 90,
             connections_max: 10_000,

@@ -1,6 +1,6 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
-//! Layers, each using only those before it: `text clock` · `config catalog` · `auth audit` · `log` · `room lobby backup` · `ws` · `http
+//! Layers, each using only those before it: `text clock` · `config catalog` · `auth audit` · `log logins` · `room lobby backup` · `ws` · `http
 //! control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
@@ -28,6 +28,7 @@ pub mod control;
 pub mod http;
 pub mod lobby;
 pub mod log;
+pub mod logins;
 pub mod relay;
 pub mod room;
 pub mod text;

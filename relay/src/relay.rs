@@ -5,13 +5,14 @@
 //! serves it (see [`crate::control`]).
 
 use crate::audit::Audit;
-use crate::auth::Auth;
+use crate::auth::{Auth, JwksError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::Control;
 use crate::http;
 use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
+use crate::logins::Jwks;
 use crate::room::Hub;
 use crate::text::Told;
 use crate::ws::Door;
@@ -38,6 +39,9 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The keys of an app's login cannot be used.
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
     /// Nothing can be written into the audit.
     #[error("the audit in {path} cannot be written ({cause}): check the folder, its permissions and the free space")]
     Audit {
@@ -68,6 +72,8 @@ impl Told for StartError {
             Self::Config(error) => error.code(),
             Self::Catalog(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::Jwks(JwksError::Unreadable { .. }) => "jwks_unreadable",
+            Self::Jwks(JwksError::NotKeys { .. }) => "jwks_invalid",
             Self::Audit { .. } => "audit_failed",
             Self::AddressInUse { .. } => "address_in_use",
             Self::Listen { .. } => "listen_failed",
@@ -79,6 +85,9 @@ impl Told for StartError {
             Self::Config(error) => error.args(),
             Self::Catalog(error) => error.args(),
             Self::Log(error) => error.args(),
+            Self::Jwks(JwksError::Unreadable { place, cause } | JwksError::NotKeys { place, cause }) => {
+                vec![("place", place.clone()), ("cause", cause.clone())]
+            }
             Self::Audit { path, cause } => vec![("path", path.display().to_string()), ("cause", cause.clone())],
             Self::AddressInUse { address } => vec![("address", address.to_string())],
             Self::Listen { address, cause } => vec![("address", address.to_string()), ("cause", cause.clone())],
@@ -196,6 +205,11 @@ impl Relay {
         })?;
         let bound = listener.local_addr();
         let address = bound.map_err(|error| StartError::Listen { address, cause: error.to_string() })?;
+        // Before the log is opened: whoever starts again finds it closed.
+        let logins = match &config.jwt {
+            Some(settings) => Some(Jwks::open(settings).await?),
+            None => None,
+        };
         let opening = (config.clone(), clock.clone(), keys.to_owned());
         let opened = spawn_blocking(move || -> Result<_, StartError> {
             let (config, clock, keys) = opening;
@@ -204,11 +218,15 @@ impl Relay {
         });
         let (log, committer, catalog) = opened.await.map_err(|_| LogError::Unavailable)??;
         let keys = Arc::new(catalog);
-        let auth = Auth::new(keys.clone(), clock.clone());
         let (shutdown, stopping) = watch::channel(false);
+        let mut operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
+        let mut auth = Auth::new(keys.clone(), clock.clone());
+        if let Some((logins, jwks)) = logins {
+            auth = auth.with_logins(logins.clone());
+            operating.push(tokio::spawn(jwks.keep(logins, shutdown.subscribe())));
+        }
         let door = Arc::new(Door::new(auth.clone(), audit, Hub::new(log.clone(), &config), &config, stopping.clone()));
         let serving = tokio::spawn(async move { http::serve(listener, door, &config, stopping).await });
-        let operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
         Ok(Self { address, auth, keys, clock, log, committer, shutdown, serving, operating })
     }
 

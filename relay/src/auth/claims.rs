@@ -1,6 +1,6 @@
 //! What a token says, as JSON. Must not know how it is signed.
 
-use super::{Access, Grant, Permissions, Subject, role_by_name};
+use super::{Access, Grant, Permissions, Signer, Subject, role_by_name};
 use crate::catalog::Issued;
 use comptoir_engine::id::WorkspaceId;
 use comptoir_engine::time::Timestamp;
@@ -48,7 +48,7 @@ impl Claims {
             subject: self.sub.as_deref().map(Subject::parse).map_or(Some(None), |subject| subject.map(Some))?,
             name: self.name,
             id: self.jti,
-            key,
+            signer: Signer::Key(key),
             issued: Timestamp::parse(&self.iat)?,
             expires: Timestamp::parse(&self.exp)?,
         })

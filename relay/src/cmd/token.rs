@@ -2,8 +2,8 @@
 
 use super::{listed, note, say};
 use crate::auth::{
-    Auth, COLLECTIONS_MAX, Grant, IssueError, PermissionError, Permissions, Subject, TokenRequest, role_by_name,
-    role_name,
+    Auth, COLLECTIONS_MAX, Grant, IssueError, Logins, PermissionError, Permissions, Subject, TokenRequest,
+    role_by_name, role_name,
 };
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock as _, SystemClock};
@@ -258,7 +258,7 @@ fn revoke(args: &RevokeArgs) -> Result<(), TokenError> {
     let id = match auth.read(given) {
         Some(grant) => grant.id().to_owned(),
         None if known(given) => given.to_owned(),
-        None => return Err(TokenError::Unknown),
+        None => Logins::id_of(given).ok_or(TokenError::Unknown)?,
     };
     auth.revoke(&id)?;
     note(&args.data, "token.revoked", None, Some(&id), "");
