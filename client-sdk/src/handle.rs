@@ -8,6 +8,7 @@ mod numbers;
 mod quarantine;
 mod queries;
 mod records;
+mod trust;
 
 use crate::error::Error;
 use crate::machine::{Computer, Machine};
