@@ -78,7 +78,9 @@ pub enum Error {
         cause: String,
     },
     /// The certificates that are to vouch for the relay cannot be used.
-    #[error("the certificates that are to vouch for the relay cannot be used ({cause}): give a file with certificates in PEM")]
+    #[error(
+        "the certificates that are to vouch for the relay cannot be used ({cause}): give a file with certificates in PEM"
+    )]
     RelayCa {
         /// What is wrong with them.
         cause: String,

@@ -44,9 +44,14 @@ pub struct Traffic {
 pub(crate) enum Heard {
     Connected,
     Frame(Vec<u8>),
-    Closed { cause: String },
+    Closed {
+        cause: String,
+    },
     /// As `Closed`: nobody this device believes vouches for the relay.
-    Untrusted { address: String, cause: String },
+    Untrusted {
+        address: String,
+        cause: String,
+    },
 }
 
 /// A connection at work. Dropping `frames` ends it.

@@ -5,6 +5,7 @@ mod compare;
 mod comparison;
 mod exchange;
 mod follow;
+mod kinds;
 mod meter;
 mod pushes;
 mod session;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
 pub use comparison::Comparison;
 pub use exchange::{Due, Exchange, Task};
@@ -98,6 +100,11 @@ impl Door {
         Self { auth, hub, reconciles, shutdown, deadlines }
     }
 
+    /// Where its sessions go.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     /// Whether sessions can be served now.
     pub fn is_ready(&self) -> bool {
         self.hub.log().is_ready() && !*self.shutdown.borrow()
@@ -109,14 +116,25 @@ impl Door {
         let greeted = tokio::select! {
             biased;
             greeted = self.greet(&mut outgoing, &mut incoming) => greeted,
-            () = guest.asked_to_go() => Err(over_limit("connections without a token", guest.guests_max() as u64)),
+            () = guest.asked_to_go() => {
+                self.hub.log().metrics().connection_refused("crowded");
+                Err(over_limit("connections without a token", guest.guests_max() as u64))
+            }
         };
         guest.welcome();
         let end = match greeted {
-            Ok(session) => session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).await,
-            Err(end) => end,
+            Ok((session, span)) => {
+                let end =
+                    session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).instrument(span.clone()).await;
+                span.in_scope(|| tracing::debug!(?end, "a session ended"));
+                end
+            }
+            Err(end) => {
+                tracing::debug!(?end, "no session began");
+                end
+            }
         };
-        tracing::debug!(?end, "a session ended");
+        self.hub.log().metrics().session_ended(kinds::end(&end));
         socket::close(outgoing, incoming, end).await;
     }
 
@@ -125,7 +143,7 @@ impl Door {
         &self,
         outgoing: &mut Outgoing<S>,
         incoming: &mut Incoming<S>,
-    ) -> Result<Session, End> {
+    ) -> Result<(Session, Span), End> {
         let first = timeout(self.deadlines.hello, incoming.next());
         let mut shutdown = self.shutdown.clone();
         let first = tokio::select! {
@@ -143,10 +161,13 @@ impl Door {
         incoming.welcome(seat.room().clone());
         let (exchange, welcome) = Exchange::begin(&hello, grant.role(), seat.room());
         outgoing.start(&welcome).await?;
-        tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");
+        let (workspace, device, device_name) = (grant.workspace(), hello.device(), named(&hello));
+        let span = tracing::info_span!("session", %workspace, %device, %device_name, token_name = grant.name());
+        span.in_scope(|| tracing::debug!("a session begins"));
         let expires_in = self.auth.time_left(&grant);
         let log = self.hub.log().clone();
-        Ok(Session::new(exchange, grant, seat, log, self.reconciles.clone(), self.deadlines, expires_in))
+        let session = Session::new(exchange, grant, seat, log, self.reconciles.clone(), self.deadlines, expires_in);
+        Ok((session, span))
     }
 }
 
