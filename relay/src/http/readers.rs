@@ -57,3 +57,40 @@ fn shown(headers: &HeaderMap) -> Option<[u8; 32]> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     value.strip_prefix("Bearer ").map(|token| Sha256::digest(token.trim()).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use hyper::header::HeaderValue;
+
+    fn readers(settings: &str) -> Readers {
+        let config: Config = toml::from_str(settings).expect("settings");
+        Readers::new(&config.metrics)
+    }
+
+    #[test]
+    fn strangers_read_nothing_at_the_devices_port_and_with_a_token_nowhere_without_it() {
+        let (open, closed) = (readers(""), readers("[metrics]\ntoken = \"a long enough secret\""));
+        let none = HeaderMap::new();
+        let mut right = HeaderMap::new();
+        right.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a long enough secret"));
+        let mut proxied = right.clone();
+        proxied.insert("via", HeaderValue::from_static("1.1 proxy"));
+        for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"].map(|address| address.parse().expect("an address")) {
+            assert_eq!(open.judge(At::PublicPort, here, &none), Verdict::Welcome);
+            assert_eq!(open.judge(At::PublicPort, here, &proxied), Verdict::NotFound);
+            assert_eq!(closed.judge(At::PublicPort, here, &none), Verdict::Welcome);
+            assert_eq!(closed.judge(At::PublicPort, here, &proxied), Verdict::Welcome);
+        }
+        for afar in ["203.0.113.7", "::ffff:203.0.113.7", "2001:db8::7"].map(|address| address.parse().expect("one")) {
+            assert_eq!(open.judge(At::PublicPort, afar, &none), Verdict::NotFound);
+            assert_eq!(open.judge(At::PublicPort, afar, &right), Verdict::NotFound, "nobody was given one");
+            assert_eq!(open.judge(At::OwnAddress, afar, &none), Verdict::Welcome);
+            for at in [At::PublicPort, At::OwnAddress] {
+                assert_eq!(closed.judge(at, afar, &none), Verdict::TokenNeeded);
+                assert_eq!(closed.judge(at, afar, &right), Verdict::Welcome);
+            }
+        }
+    }
+}
