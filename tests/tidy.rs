@@ -28,11 +28,11 @@ const ENGINE: Layers = Layers {
 const RELAY: Layers = Layers {
     src: "relay/src",
     layers: &[
-        &["text", "clock"],
+        &["text", "clock", "metrics"],
         &["config", "catalog"],
         &["auth", "audit"],
         &["log", "logins"],
-        &["room", "lobby", "backup"],
+        &["room", "lobby", "backup", "tls"],
         &["ws"],
         &["http", "control"],
         &["relay"],
@@ -42,7 +42,7 @@ const RELAY: Layers = Layers {
 
 const CLIENT_SDK: Layers = Layers {
     src: "client-sdk/src",
-    layers: &[&["record"], &["error", "text"], &["machine"], &["socket"], &["worker"], &["handle"], &["cmd"]],
+    layers: &[&["record"], &["error", "text"], &["machine"], &["tls"], &["socket"], &["worker"], &["handle"], &["cmd"]],
 };
 
 /// An edge inside one layer that is allowed: `digest` is a sum over ids.

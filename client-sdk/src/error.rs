@@ -62,7 +62,7 @@ pub enum Error {
     #[error("this store has no relay to sync with: give it one with `comptoir init --relay`")]
     NoRelay,
     /// The relay's address cannot be used.
-    #[error("\"{address}\" is not a relay's address: use ws://HOST:PORT")]
+    #[error("\"{address}\" is not a relay's address: use ws://HOST:PORT, or wss://HOST:PORT for TLS")]
     Address {
         /// As given.
         address: String,
@@ -79,6 +79,24 @@ pub enum Error {
     #[error("not paired: {cause}")]
     Pair {
         /// What stood in the way.
+        cause: String,
+    },
+    /// Nobody this device believes vouches for the relay. Nothing was said to it.
+    #[error(
+        "the certificate of the relay {address} is not trusted ({cause}): check the address; where it is of the shop's own authority, give that with `comptoir init --relay-ca`; nothing was sent"
+    )]
+    Untrusted {
+        /// The relay.
+        address: String,
+        /// What is wrong with its certificate.
+        cause: String,
+    },
+    /// The certificates that are to vouch for the relay cannot be used.
+    #[error(
+        "the certificates that are to vouch for the relay cannot be used ({cause}): give a file with certificates in PEM"
+    )]
+    RelayCa {
+        /// What is wrong with them.
         cause: String,
     },
     /// The sync did not end well.
@@ -204,7 +222,7 @@ pub enum Error {
 }
 
 /// All codes of [`Error::code`].
-pub const CODES: [&str; 67] = [
+pub const CODES: [&str; 69] = [
     "disk-full",
     "store-in-use",
     "newer-format",
@@ -247,6 +265,8 @@ pub const CODES: [&str; 67] = [
     "address",
     "link",
     "pair",
+    "untrusted",
+    "relay-ca",
     "sync",
     "timeout",
     "file",
@@ -296,6 +316,8 @@ impl Error {
             Self::Address { .. } => "address",
             Self::Link { .. } => "link",
             Self::Pair { .. } => "pair",
+            Self::Untrusted { .. } => "untrusted",
+            Self::RelayCa { .. } => "relay-ca",
             Self::Sync { .. } => "sync",
             Self::Timeout { .. } => "timeout",
             Self::File { .. } => "file",
@@ -329,7 +351,8 @@ impl Error {
             Self::NoSchema { collection } => vec![("collection", collection.clone())],
             Self::Address { address } => vec![("address", address.clone())],
             Self::Link { link } => vec![("link", link.clone())],
-            Self::Sync { cause } | Self::Pair { cause } => vec![("cause", cause.clone())],
+            Self::Untrusted { address, cause } => vec![("address", address.clone()), ("cause", cause.clone())],
+            Self::Sync { cause } | Self::Pair { cause } | Self::RelayCa { cause } => vec![("cause", cause.clone())],
             Self::Timeout { seconds, pending } => {
                 vec![("seconds", seconds.to_string()), ("pending", pending.to_string())]
             }

@@ -9,6 +9,7 @@ mod pair;
 mod quarantine;
 mod queries;
 mod records;
+mod trust;
 
 use crate::error::Error;
 use crate::machine::{Computer, Machine};

@@ -48,6 +48,7 @@ pub mod machine;
 pub mod record;
 mod socket;
 mod text;
+mod tls;
 mod worker;
 
 pub use comptoir_derive::{Field, Record};

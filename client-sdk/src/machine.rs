@@ -7,8 +7,8 @@ use comptoir_engine::{StoreError, Timestamp};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::future::Future;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,6 +36,17 @@ pub trait Machine: Send + 'static {
 
     /// Begins to connect.
     fn connect(&self, host: String, port: u16) -> Connecting;
+
+    /// The certificates, in PEM, of which one has to vouch for a relay at a `wss://` address; `None`: those the system
+    /// believes.
+    fn relay_ca(&self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
+    }
+
+    /// Keeps what [`Machine::relay_ca`] answers from then on.
+    fn keep_relay_ca(&mut self, _: Option<&[u8]>) -> Result<(), Error> {
+        Err(Error::RelayCa { cause: "this machine keeps no certificates".to_owned() })
+    }
 }
 
 /// What the system's clock says.
@@ -60,6 +71,12 @@ pub(crate) struct Computer {
     pub(crate) kind: Option<StoreKind>,
 }
 
+impl Computer {
+    fn relay_ca_file(&self) -> PathBuf {
+        self.dir.join("relay-ca.pem")
+    }
+}
+
 impl Machine for Computer {
     fn open(&mut self, make: bool) -> Result<Opened, Error> {
         if !make && !self.dir.join("format").exists() {
@@ -80,4 +97,33 @@ impl Machine for Computer {
     fn connect(&self, host: String, port: u16) -> Connecting {
         tcp(host, port)
     }
+
+    fn relay_ca(&self) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.relay_ca_file();
+        match std::fs::read(&path) {
+            Ok(pem) => Ok(Some(pem)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::File { path, cause: error.to_string() }),
+        }
+    }
+
+    fn keep_relay_ca(&mut self, pem: Option<&[u8]>) -> Result<(), Error> {
+        let path = self.relay_ca_file();
+        let kept = match pem {
+            Some(pem) => keep(&self.dir, &path, pem),
+            None => match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            },
+        };
+        kept.map_err(|error| Error::File { path, cause: error.to_string() })
+    }
+}
+
+/// Puts a small file into a folder, as a whole or not at all.
+fn keep(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }

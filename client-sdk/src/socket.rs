@@ -1,6 +1,8 @@
 //! One connection to the relay: frames in, frames out, a deadline on every wait. Must not know what a frame says.
 
+use crate::error::Error;
 use crate::machine::{Connecting, Machine, Stream};
+use crate::tls::{self, Fault};
 use comptoir_engine::session::{PING_INTERVAL_MS, SILENCE_MAX_MS};
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, SUBPROTOCOL};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -42,7 +44,14 @@ pub struct Traffic {
 pub(crate) enum Heard {
     Connected,
     Frame(Vec<u8>),
-    Closed { cause: String },
+    Closed {
+        cause: String,
+    },
+    /// As `Closed`: nobody this device believes vouches for the relay.
+    Untrusted {
+        address: String,
+        cause: String,
+    },
 }
 
 /// A connection at work. Dropping `frames` ends it.
@@ -68,57 +77,87 @@ impl Counters {
 pub(crate) fn connect(address: &str, counters: Counters, machine: &dyn Machine) -> Link {
     let (frames, to_send) = mpsc::channel(FRAMES_MAX);
     let (tell, heard) = mpsc::channel(FRAMES_MAX);
-    let opening = request(address).map(|(request, host, port)| (request, machine.connect(host, port)));
+    let opening = Opening::begin(address, machine);
     let address = address.to_owned();
     tokio::spawn(async move {
         let opened = async {
-            let (request, connecting) = opening?;
-            open(&address, request, connecting, counters.clone()).await
+            let opening = opening.map_err(|cause| Heard::Closed { cause })?;
+            opening.open(&address, counters.clone()).await
         };
         let wait = if planted!(ConnectAwaitedForEver) { Duration::MAX } else { CONNECT_TIMEOUT };
-        let cause = match timeout(wait, opened).await {
-            Ok(Ok(socket)) => pump(socket, to_send, &tell, &counters).await,
-            Ok(Err(cause)) => cause,
-            Err(_) => format!("the relay {address} did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        let last = match timeout(wait, opened).await {
+            Ok(Ok(socket)) => Heard::Closed { cause: pump(socket, to_send, &tell, &counters).await },
+            Ok(Err(last)) => last,
+            Err(_) => {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                Heard::Closed { cause: format!("the relay {address} did not answer within {seconds} s") }
+            }
         };
         // Nobody listens any more when this fails.
-        let _ = tell.send(Heard::Closed { cause }).await;
+        let _ = tell.send(last).await;
     });
     Link { frames, heard }
 }
 
 /// Whether the address is one that [`connect`] can use.
 pub(crate) fn is_address(address: &str) -> bool {
-    address.starts_with("ws://") && request(address).is_ok()
+    (address.starts_with("ws://") || is_tls(address)) && request(address).is_ok()
+}
+
+fn is_tls(address: &str) -> bool {
+    address.starts_with("wss://")
 }
 
 /// The request for a session, and where it goes.
 fn request(address: &str) -> Result<(Request, String, u16), String> {
-    let unusable = || format!("\"{address}\" is not a relay's address: use ws://HOST:PORT");
+    let unusable = || format!("\"{address}\" is not a relay's address: use ws://HOST:PORT or wss://HOST:PORT");
     let mut request =
         format!("{}/v1/sync", address.trim_end_matches('/')).into_client_request().map_err(|_| unusable())?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
     let host = request.uri().host().ok_or_else(unusable)?.trim_matches(['[', ']']).to_owned();
-    let port = request.uri().port_u16().unwrap_or(80);
+    let port = request.uri().port_u16().unwrap_or(if is_tls(address) { 443 } else { 80 });
     Ok((request, host, port))
 }
 
-async fn open(
-    address: &str,
+/// A connection that is being opened.
+struct Opening {
     request: Request,
     connecting: Connecting,
-    counters: Counters,
-) -> Result<WebSocketStream<Counted<Box<dyn Stream>>>, String> {
-    let stream = connecting.await.map_err(|cause| format!("the relay {address} cannot be reached ({cause})"))?;
-    let stream = Counted { stream, counters };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(4096)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * FRAME_BYTES_MAX)
-        .max_message_size(Some(FRAME_BYTES_MAX))
-        .max_frame_size(Some(FRAME_BYTES_MAX));
-    let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
-    opened.map(|(socket, _)| socket).map_err(|cause| format!("{address} is no relay ({cause})"))
+    /// With TLS: the relay's name, and the certificates that may vouch for it.
+    tls: Option<(String, Option<Vec<u8>>)>,
+}
+
+impl Opening {
+    fn begin(address: &str, machine: &dyn Machine) -> Result<Self, String> {
+        let (request, host, port) = request(address)?;
+        let tls = match is_tls(address) {
+            true => Some((host.clone(), machine.relay_ca().map_err(|error: Error| error.to_string())?)),
+            false => None,
+        };
+        Ok(Self { request, connecting: machine.connect(host, port), tls })
+    }
+
+    async fn open(self, address: &str, counters: Counters) -> Result<WebSocketStream<Box<dyn Stream>>, Heard> {
+        let closed = |cause: String| Heard::Closed { cause };
+        let stream = self.connecting.await;
+        let stream = stream.map_err(|cause| closed(format!("the relay {address} cannot be reached ({cause})")))?;
+        let stream = Counted { stream, counters };
+        let stream = match self.tls {
+            Some((host, relay_ca)) => tls::open(stream, host, relay_ca).await.map_err(|fault| match fault {
+                Fault::Untrusted(cause) => Heard::Untrusted { address: address.to_owned(), cause },
+                Fault::Broken(cause) => closed(format!("the relay {address} speaks no TLS ({cause})")),
+            })?,
+            None => Box::new(stream) as Box<dyn Stream>,
+        };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(4096)
+            .write_buffer_size(0)
+            .max_write_buffer_size(2 * FRAME_BYTES_MAX)
+            .max_message_size(Some(FRAME_BYTES_MAX))
+            .max_frame_size(Some(FRAME_BYTES_MAX));
+        let opened = tokio_tungstenite::client_async_with_config(self.request, stream, Some(config)).await;
+        opened.map(|(socket, _)| socket).map_err(|cause| closed(format!("{address} is no relay ({cause})")))
+    }
 }
 
 /// Moves frames until either side ends; returns why. Reading and writing do not wait for each other: both sides may have

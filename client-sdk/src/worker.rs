@@ -184,6 +184,11 @@ impl Worker {
         Ok(outcome?)
     }
 
+    /// Has the machine do something.
+    pub(crate) fn with_machine<T>(&mut self, run: impl FnOnce(&mut dyn Machine) -> T) -> T {
+        run(self.slot.machine_mut())
+    }
+
     /// Opens a store again that was closed when its disk failed, once it is time.
     fn reopen(&mut self) {
         if !self.slot.reopen() {

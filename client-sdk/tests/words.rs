@@ -44,7 +44,7 @@ fn a_failure_is_one_line_and_status_1_and_says_what_to_do() {
         (&["incr", "Products", "tea", "stock", "1"], "lower-case"),
         (&["delete", "products", "tea"], "no such record"),
         (&["sync"], "comptoir init --relay"),
-        (&["init", "--workspace", "corner-bar", "--relay", "wss://relay.example"], "ws://HOST:PORT"),
+        (&["init", "--workspace", "corner-bar", "--relay", "https://relay.example"], "wss://HOST:PORT"),
     ] {
         let line = till.run(args).fails(1);
         assert!(line.contains(what), "{args:?}: {line}");

@@ -3,6 +3,7 @@
 
 mod backup;
 mod key;
+mod logs;
 mod migrate;
 mod pair;
 mod serve;
@@ -11,6 +12,7 @@ mod usage;
 
 use crate::audit::{Audit, Deed};
 use crate::clock::SystemClock;
+use crate::config::LogFormat;
 use crate::log::LogError;
 use crate::text::{self, Told, text, text_with};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -80,6 +82,12 @@ struct ServeArgs {
     config: Option<PathBuf>,
     #[arg(long, value_name = text("cli.store_name"), help = text("cli.store"))]
     store: Option<StoreKind>,
+    #[arg(long, value_name = text("cli.file_name"), help = text("cli.tls_cert"))]
+    tls_cert: Option<PathBuf>,
+    #[arg(long, value_name = text("cli.file_name"), help = text("cli.tls_key"))]
+    tls_key: Option<PathBuf>,
+    #[arg(long, value_name = text("cli.format_name"), help = text("cli.log_format"))]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Args)]
@@ -154,7 +162,8 @@ fn complain(error: &dyn Told) {
 fn run(cli: Cli) -> Result<(), CmdError> {
     match cli.command {
         Command::Serve(args) => {
-            Ok(Serve { data: args.data, listen: args.listen, config: args.config, store: args.store }.run()?)
+            let ServeArgs { data, listen, config, store, tls_cert, tls_key, log_format } = args;
+            Ok(Serve { data, listen, config, store, tls_cert, tls_key, log_format }.run()?)
         }
         Command::Backup(args) => Ok(args.run()?),
         Command::Restore(args) => Ok(args.run()?),

@@ -1,5 +1,7 @@
 //! What the operator may set: one TOML file, every limit by name and unit. Must not know what the limits guard.
 
+mod tables;
+
 use crate::text::Told;
 use comptoir_engine::disk::StoreKind;
 use jiff::SignedDuration;
@@ -9,6 +11,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use tables::{LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings};
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
@@ -33,6 +37,12 @@ pub struct Config {
     pub backup: Option<BackupSettings>,
     /// Days of the audit that are kept.
     pub audit_days: usize,
+    /// TLS by the relay itself; none unless set.
+    pub tls: Option<TlsSettings>,
+    /// Who may read the metrics beside this machine.
+    pub metrics: MetricsSettings,
+    /// How the relay writes its log.
+    pub log: LogSettings,
     /// Connections served at once, of any kind.
     pub connections_max: u32,
     /// Connections that have shown no token yet; where there are more, the longest waiting is closed.
@@ -160,6 +170,9 @@ impl Default for Config {
             jwt: None,
             backup: None,
             audit_days: 90,
+            tls: None,
+            metrics: MetricsSettings::default(),
+            log: LogSettings::default(),
             connections_max: 10_000,
             guests_max: 1_024,
             guests_per_address_max: 512,
@@ -214,6 +227,25 @@ pub enum ConfigError {
         /// The setting.
         name: &'static str,
     },
+    /// A certificate without a key, or a key without a certificate.
+    #[error(
+        "{name} is missing: TLS needs a certificate (--tls-cert, or cert in [tls]) and its key (--tls-key, or key)"
+    )]
+    HalfTls {
+        /// The setting that is not there.
+        name: &'static str,
+    },
+    /// A token that can be guessed.
+    #[error(
+        "the setting metrics.token has fewer than {METRICS_TOKEN_BYTES_MIN} bytes: use a longer one, or leave it out"
+    )]
+    ShortToken,
+    /// Spans cannot be sent there.
+    #[error("the setting log.otlp cannot be used ({cause}): correct it, or leave it out")]
+    Otlp {
+        /// Why not.
+        cause: String,
+    },
     /// Not an address and a port.
     #[error("\"{listen}\" is no address to listen on: use an IP address and a port, as in 127.0.0.1:7440")]
     Listen {
@@ -228,6 +260,9 @@ impl Told for ConfigError {
             Self::Unreadable { .. } => "config_unreadable",
             Self::Invalid { .. } => "config_invalid",
             Self::Zero { .. } => "config_zero",
+            Self::HalfTls { .. } => "tls_half",
+            Self::ShortToken => "metrics_token_short",
+            Self::Otlp { .. } => "otlp_unusable",
             Self::Listen { .. } => "listen_invalid",
         }
     }
@@ -237,7 +272,9 @@ impl Told for ConfigError {
             Self::Unreadable { path, cause } | Self::Invalid { path, cause } => {
                 vec![("path", path.display().to_string()), ("cause", cause.clone())]
             }
-            Self::Zero { name } => vec![("name", (*name).to_owned())],
+            Self::ShortToken => vec![("bytes_min", METRICS_TOKEN_BYTES_MIN.to_string())],
+            Self::Otlp { cause } => vec![("cause", cause.clone())],
+            Self::Zero { name } | Self::HalfTls { name } => vec![("name", (*name).to_owned())],
             Self::Listen { listen } => vec![("listen", listen.clone())],
         }
     }
@@ -289,14 +326,37 @@ impl Config {
         if self.backup.as_ref().is_some_and(|backup| backup.keep == 0) {
             return Err(ConfigError::Zero { name: "backup.keep" });
         }
-        match limits.iter().find(|(_, limit)| *limit == 0) {
-            Some((name, _)) => Err(ConfigError::Zero { name }),
-            None => self.listen_address().map(|_| ()),
+        if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
+            return Err(ConfigError::Zero { name });
         }
+        self.check_tables()?;
+        self.listen_address().map(|_| ())
+    }
+
+    fn check_tables(&self) -> Result<(), ConfigError> {
+        match &self.tls {
+            Some(tls) if tls.cert.is_empty() => return Err(ConfigError::HalfTls { name: "tls.cert" }),
+            Some(tls) if tls.key.is_empty() => return Err(ConfigError::HalfTls { name: "tls.key" }),
+            _ => {}
+        }
+        let token = self.metrics.token.as_ref();
+        if token.is_some_and(|token| token.reveal().len() < METRICS_TOKEN_BYTES_MIN) {
+            return Err(ConfigError::ShortToken);
+        }
+        self.metrics_address().map(|_| ())
     }
 
     /// Where to listen.
     pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
-        self.listen.parse().map_err(|_| ConfigError::Listen { listen: self.listen.clone() })
+        address(&self.listen)
     }
+
+    /// Where the metrics have an address of their own, if anywhere.
+    pub fn metrics_address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        self.metrics.listen.as_deref().map(address).transpose()
+    }
+}
+
+fn address(listen: &str) -> Result<SocketAddr, ConfigError> {
+    listen.parse().map_err(|_| ConfigError::Listen { listen: listen.to_owned() })
 }

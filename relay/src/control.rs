@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, watch};
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 pub use client::{Asked, ControlError, ask};
 
@@ -92,7 +92,13 @@ impl Control {
         let place = Place::make(&order.out)?;
         let scratch = order.trial.then(|| self.data.join("trial"));
         let backup = Backup { full: order.full, keep: order.keep, scratch };
-        backup.take(&self.log, &self.keys, &place, self.clock.now()).await
+        let (metrics, made, begun) = (self.log.metrics(), self.clock.now(), Instant::now());
+        let taken = backup.take(&self.log, &self.keys, &place, made).await;
+        match &taken {
+            Ok(_) => metrics.backed_up(made.unix_ms, begun.elapsed()),
+            Err(_) => metrics.backup_failed(),
+        }
+        taken
     }
 
     /// Verifies the log.

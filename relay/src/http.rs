@@ -1,23 +1,30 @@
-//! The HTTP side: health, readiness, and the upgrade to a session. Must not know what sessions say.
+//! The HTTP side: takes connections, with TLS where there is a certificate, and lets each ask what [`routes`] answer, until
+//! it becomes a session. Must not know what sessions say.
+
+mod counted;
+mod readers;
+mod routes;
+mod upgrade;
 
 use crate::config::Config;
-use crate::lobby::{Guest, Lobby};
-use crate::ws::Door;
-use comptoir_engine::wire::message::SUBPROTOCOL;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use crate::lobby::Guest;
+use crate::metrics::Metrics;
+use crate::tls::Tls;
+use counted::Counted;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use readers::At;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::Instrument as _;
+
+pub use routes::Site;
 
 /// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -25,17 +32,23 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 /// How long a connection may go on asking before it becomes a session.
 const CONNECTION_MAX: Duration = Duration::from_secs(60);
+/// Connections at the metrics' own address.
+const READERS_MAX: usize = 16;
 /// The wait after the system gave no connection: it may be out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-type Answer = Response<Full<Bytes>>;
-
-/// Serves connections until `shutdown` turns true, then returns once they have ended, or when their time is up.
-pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut shutdown: watch::Receiver<bool>) {
+/// Serves connections until `shutdown` turns true, then returns once they have ended, or when their time is up. With `tls`
+/// each begins with its handshake.
+pub async fn serve(
+    listener: TcpListener,
+    site: Arc<Site>,
+    tls: Option<Arc<Tls>>,
+    config: &Config,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let connections = Arc::new(Semaphore::new(config.connections_max as usize));
-    let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
-    let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
+    let metrics = site.door.hub().log().metrics().clone();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -54,11 +67,19 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
         let _ = stream.set_nodelay(true);
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
-                let guest = lobby.enter(address, permit);
-                drop(tokio::spawn(connection(stream, door.clone(), guest, upgrade_timeout, shutdown.clone())))
+                metrics.connected();
+                let guest = site.lobby.enter(address, permit);
+                let span = tracing::info_span!("connection", %address);
+                let one = taken(stream, tls.clone(), site.clone(), guest, metrics.clone(), shutdown.clone());
+                drop(tokio::spawn(one.instrument(span)));
             }
-            // A new socket takes so few bytes at once, or it is gone.
-            Err(_) => _ = stream.try_write(BUSY),
+            Err(_) => {
+                metrics.connection_refused("busy");
+                if tls.is_none() {
+                    // A new socket takes so few bytes at once, or it is gone.
+                    _ = stream.try_write(BUSY);
+                }
+            }
         }
     }
     drop(listener);
@@ -68,90 +89,94 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
     }
 }
 
+/// A connection that was taken: its handshake, where there is one, and what it asks. In a handshake it is a guest as
+/// any other.
+async fn taken(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    site: Arc<Site>,
+    guest: Guest,
+    metrics: Metrics,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let stream = Counted::new(stream, metrics.clone());
+    let Some(tls) = tls else { return connection(stream, site, guest, shutdown).await };
+    let shaken = tokio::select! {
+        shaken = timeout(site.upgrade_timeout, tls.acceptor().accept(stream)) => shaken,
+        () = guest.asked_to_go() => return metrics.connection_refused("crowded"),
+        _ = shutdown.wait_for(|stopped| *stopped) => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, site, guest, shutdown).await,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            metrics.connection_refused("tls");
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            metrics.connection_refused("tls");
+        }
+    }
+}
+
 /// Serves one connection on any stream, until it is upgraded, ended, or `shutdown` turns true. The session that came out
 /// of it goes on in a task of its own and keeps the permit.
 pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    door: Arc<Door>,
+    site: Arc<Site>,
     guest: Guest,
-    upgrade_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let guest = Arc::new(guest);
-    let waiting = guest.clone();
+    let (waiting, answering) = (guest.clone(), site.clone());
     let service = service_fn(move |request| {
-        let (door, guest) = (door.clone(), guest.clone());
-        async move { Ok::<_, Infallible>(answer(request, door, guest)) }
+        let answer = answering.answer(request, &guest);
+        async move { Ok::<_, Infallible>(answer) }
     });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(upgrade_timeout);
-    builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection = builder(&site).serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::select! {
         // The session that came out of it runs in its own task.
-        done = timeout(CONNECTION_MAX.max(upgrade_timeout), connection) => {
+        done = timeout(CONNECTION_MAX.max(site.upgrade_timeout), connection) => {
             if let Ok(Err(error)) = done {
                 tracing::debug!(%error, "a connection ended");
             }
         }
-        () = waiting.asked_to_go() => tracing::debug!("a connection made room for newer ones"),
+        () = waiting.asked_to_go() => {
+            tracing::debug!("a connection made room for newer ones");
+            site.door.hub().log().metrics().connection_refused("crowded");
+        }
         _ = shutdown.wait_for(|stopped| *stopped) => {}
     }
 }
 
-fn answer(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
-    match (request.method(), request.uri().path()) {
-        (&Method::GET, "/healthz") => say(StatusCode::OK, "ok"),
-        (&Method::GET, "/readyz") if door.is_ready() => say(StatusCode::OK, "ready"),
-        (&Method::GET, "/readyz") => say(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        (&Method::GET, "/v1/sync") => upgrade(request, door, guest),
-        (_, "/healthz" | "/readyz" | "/v1/sync") => say(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
-        _ => say(StatusCode::NOT_FOUND, "not found"),
-    }
+fn builder(site: &Site) -> Builder {
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(site.upgrade_timeout);
+    builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+    builder
 }
 
-fn say(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
-}
-
-/// The WebSocket handshake (RFC 6455, section 4.2).
-fn upgrade(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
-    let headers = request.headers();
-    let is_websocket = lists(headers, header::CONNECTION, "upgrade") && lists(headers, header::UPGRADE, "websocket");
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket);
-    let Some(accept) = key.and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()) else {
-        return say(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket");
-    };
-    if !lists(headers, header::SEC_WEBSOCKET_VERSION, "13") {
-        return say(StatusCode::UPGRADE_REQUIRED, "use WebSocket version 13");
+/// Serves the metrics at an address of their own for as long as it is polled: while the relay stops, `/readyz` says so there.
+pub async fn serve_readers(listener: TcpListener, site: Arc<Site>) {
+    let connections = Arc::new(Semaphore::new(READERS_MAX));
+    loop {
+        let Ok((stream, address)) = listener.accept().await else {
+            // wait: the system gave no connection, and may have none for a while
+            sleep(ACCEPT_RETRY).await;
+            continue;
+        };
+        // One too many is closed at once.
+        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+        let site = site.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let answering = site.clone();
+            let service = service_fn(move |request| {
+                let answer = answering.answer_operator(&request, At::OwnAddress, address.ip());
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            // A reader asks and goes.
+            let _ = timeout(CONNECTION_MAX, builder(&site).serve_connection(TokioIo::new(stream), service)).await;
+        });
     }
-    let asked = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
-    if asked && !lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return say(StatusCode::BAD_REQUEST, "this relay speaks comptoir.v1");
-    }
-    tokio::spawn(async move {
-        match hyper::upgrade::on(request).await {
-            Ok(stream) => door.serve(TokioIo::new(stream), &guest).await,
-            Err(error) => tracing::debug!(%error, "an upgrade failed"),
-        }
-    });
-    let mut answer = say(StatusCode::SWITCHING_PROTOCOLS, "");
-    let headers = answer.headers_mut();
-    headers.clear();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if asked {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
-    answer
-}
-
-/// Whether one of the header's comma-separated values is `value`.
-fn lists(headers: &HeaderMap, name: header::HeaderName, value: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    values.flat_map(|line| line.split(',')).any(|each| each.trim().eq_ignore_ascii_case(value))
 }

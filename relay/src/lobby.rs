@@ -61,7 +61,12 @@ impl Lobby {
         waiting.next += 1;
         waiting.guests.insert(number, (address, gone.clone()));
         *waiting.addresses.entry(address).or_default() += 1;
-        Guest { lobby: self.clone(), number, gone, _permit: permit }
+        Guest { lobby: self.clone(), number, address, gone, _permit: permit }
+    }
+
+    /// How many wait.
+    pub fn guests(&self) -> usize {
+        self.held().guests.len()
     }
 
     fn held(&self) -> MutexGuard<'_, Waiting> {
@@ -73,6 +78,7 @@ impl Lobby {
 pub struct Guest {
     lobby: Arc<Lobby>,
     number: u64,
+    address: IpAddr,
     gone: Arc<Notify>,
     _permit: OwnedSemaphorePermit,
 }
@@ -86,6 +92,11 @@ impl Guest {
     /// Returns when it has to go.
     pub async fn asked_to_go(&self) {
         self.gone.notified().await;
+    }
+
+    /// Where it comes from.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// The limit that it went over.

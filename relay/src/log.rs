@@ -16,6 +16,7 @@ mod writer;
 use crate::auth::Grant;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::text::Told;
 use comptoir_engine::codec::CodecError;
 use comptoir_engine::disk::{Disk, DiskError};
@@ -241,6 +242,7 @@ pub struct Log {
     turns: Arc<Turns>,
     reads: Arc<Semaphore>,
     jobs: Jobs,
+    metrics: Metrics,
 }
 
 impl Log {
@@ -271,17 +273,23 @@ impl Log {
     ) -> Result<(Self, Work), LogError> {
         let slot = Arc::new(Slot::default());
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let work = Work::open(open, slot.clone(), receiver, config, clock, jobs)?;
+        let metrics = Metrics::default();
+        let work = Work::open(open, slot.clone(), receiver, config, clock, (jobs, metrics.clone()))?;
         let waiting_bytes_max = config.waiting_bytes_max.max(FRAME_BYTES_MAX as u32);
         let waiting = Arc::new(Semaphore::new(waiting_bytes_max as usize));
         let reads = Arc::new(Semaphore::new(config.reads_max as usize));
         let turns = Arc::new(Turns::new(config.waiting_changes_per_workspace_max));
-        Ok((Self { commands, slot, waiting, waiting_bytes_max, turns, reads, jobs }, work))
+        Ok((Self { commands, slot, waiting, waiting_bytes_max, turns, reads, jobs, metrics }, work))
     }
 
     /// Whether the disk is open.
     pub fn is_ready(&self) -> bool {
         self.slot.ready.load(Ordering::Acquire) && !self.commands.is_closed()
+    }
+
+    /// What it and everything on it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Lets `listener` follow the grant's workspace, which is made if there is none. [`Listener::opened`] is called

@@ -10,11 +10,13 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::Control;
-use crate::http;
+use crate::http::{self, Site};
+use crate::lobby::Lobby;
 use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
 use crate::logins::Jwks;
 use crate::room::Hub;
 use crate::text::Told;
+use crate::tls::{Tls, TlsError};
 use crate::ws::Door;
 use comptoir_engine::disk::{self, DiskError};
 use std::io;
@@ -33,6 +35,9 @@ pub enum StartError {
     /// The settings are not right.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The keys cannot be used.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -70,6 +75,7 @@ impl Told for StartError {
     fn code(&self) -> &'static str {
         match self {
             Self::Config(error) => error.code(),
+            Self::Tls(error) => error.code(),
             Self::Catalog(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::Jwks(JwksError::Unreadable { .. }) => "jwks_unreadable",
@@ -83,6 +89,7 @@ impl Told for StartError {
     fn args(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Config(error) => error.args(),
+            Self::Tls(error) => error.args(),
             Self::Catalog(error) => error.args(),
             Self::Log(error) => error.args(),
             Self::Jwks(JwksError::Unreadable { place, cause } | JwksError::NotKeys { place, cause }) => {
@@ -145,12 +152,25 @@ pub fn open_audit(data: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result
     opened.map_err(|error| StartError::Audit { path: data.join("audit"), cause: error.to_string() })
 }
 
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+        _ => StartError::Listen { address, cause: error.to_string() },
+    })?;
+    let bound = listener.local_addr();
+    let bound = bound.map_err(|error| StartError::Listen { address, cause: error.to_string() })?;
+    Ok((listener, bound))
+}
+
 /// A running relay.
 pub struct Relay {
     address: SocketAddr,
     auth: Auth,
     keys: Arc<Catalog>,
     clock: Arc<dyn Clock>,
+    tls: Option<Arc<Tls>>,
+    metrics_address: Option<SocketAddr>,
+    readers: Option<JoinHandle<()>>,
     log: Log,
     committer: Committer,
     shutdown: watch::Sender<bool>,
@@ -198,13 +218,12 @@ impl Relay {
         audit: Audit,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let address = config.listen_address()?;
-        let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
-            _ => StartError::Listen { address, cause: error.to_string() },
-        })?;
-        let bound = listener.local_addr();
-        let address = bound.map_err(|error| StartError::Listen { address, cause: error.to_string() })?;
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        let (listener, address) = listen(config.listen_address()?).await?;
+        let readers = match config.metrics_address()? {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         // Before the log is opened: whoever starts again finds it closed.
         let logins = match &config.jwt {
             Some(settings) => Some(Jwks::open(settings).await?),
@@ -225,9 +244,41 @@ impl Relay {
             auth = auth.with_logins(logins.clone());
             operating.push(tokio::spawn(jwks.keep(logins, shutdown.subscribe())));
         }
-        let door = Arc::new(Door::new(auth.clone(), audit, Hub::new(log.clone(), &config), &config, stopping.clone()));
-        let serving = tokio::spawn(async move { http::serve(listener, door, &config, stopping).await });
-        Ok(Self { address, auth, keys, clock, log, committer, shutdown, serving, operating })
+        let hub = Hub::new(log.clone(), &config);
+        let door = Arc::new(Door::new(auth.clone(), audit, hub, &config, stopping.clone()));
+        let site = Arc::new(Site::new(door, Lobby::new(config.guests_max, config.guests_per_address_max), &config));
+        let metrics_address = readers.as_ref().map(|(_, address)| *address);
+        let readers = readers.map(|(readers, _)| tokio::spawn(http::serve_readers(readers, site.clone())));
+        if let Some(tls) = tls.clone() {
+            let (metrics, stopping) = (log.metrics().clone(), stopping.clone());
+            operating.push(tokio::spawn(async move { tls.follow_files(&metrics, stopping).await }));
+        }
+        let certificate = tls.clone();
+        let serving = tokio::spawn(async move { http::serve(listener, site, certificate, &config, stopping).await });
+        Ok(Self {
+            address,
+            auth,
+            keys,
+            clock,
+            tls,
+            metrics_address,
+            readers,
+            log,
+            committer,
+            shutdown,
+            serving,
+            operating,
+        })
+    }
+
+    /// Reads the certificate's files again, whether they have changed or not.
+    pub fn reload(&self) {
+        self.tls.as_ref().inspect(|tls| tls.reload());
+    }
+
+    /// Where the metrics have an address of their own, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Where it listens.
@@ -247,11 +298,12 @@ impl Relay {
 
     /// Takes no more connections, ends the sessions with a word, stores what waits, closes the disk, and returns.
     pub async fn stop(self) {
-        let Self { log, committer, shutdown, serving, operating, .. } = self;
+        let Self { log, committer, shutdown, serving, operating, readers, .. } = self;
         shutdown.send_replace(true);
         if serving.await.is_err() {
             tracing::error!("the task that takes connections panicked");
         }
+        readers.inspect(JoinHandle::abort);
         for task in operating {
             if task.await.is_err() {
                 tracing::error!("a task beside the sessions panicked");

@@ -7,13 +7,17 @@ mod shares;
 use crate::auth::Grant;
 use crate::config::Config;
 use crate::log::{Entry, Head, Listener, Log, LogError};
+use crate::metrics::Workspace;
 use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
 use recent::Recent;
 pub use shares::Shares;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{OnceCell, watch};
+
+/// The place of a session that compares histories.
+const NOWHERE: u64 = u64::MAX;
 
 /// Why nobody may enter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +53,8 @@ pub struct Room {
     progress: watch::Sender<Progress>,
     durable: Mutex<Durable>,
     sessions: AtomicU32,
+    /// How far each session has been sent the log.
+    followers: Mutex<Vec<Weak<AtomicU64>>>,
     shares: Shares,
 }
 
@@ -102,11 +108,21 @@ impl Hub {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// How each workspace with a session stands.
+    pub fn standings(&self) -> Vec<Workspace> {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let standings = rooms.into_iter().map(|(name, room)| {
+            let (sessions, lag_entries) = (room.sessions.load(Ordering::Relaxed), room.lag_entries());
+            Workspace { name, sessions, lag_entries }
+        });
+        standings.collect()
+    }
+
     /// A seat in the grant's room, which joins its log first if it is new.
     pub async fn enter(self: &Arc<Self>, grant: &Grant) -> Result<Seat, EnterError> {
         let room = self.room(grant.workspace())?;
-        let seat =
-            Seat { hub: self.clone(), workspace: grant.workspace().clone(), changes: room.progress.subscribe(), room };
+        let (workspace, changes, follower) = (grant.workspace().clone(), room.progress.subscribe(), room.follower());
+        let seat = Seat { hub: self.clone(), workspace, changes, follower, room };
         let listener: Weak<dyn Listener> = Arc::downgrade(&seat.room) as Weak<dyn Listener>;
         seat.room.attached.get_or_try_init(|| self.log.attach(grant, listener)).await?;
         Ok(seat)
@@ -148,6 +164,7 @@ impl Room {
             progress: watch::Sender::new(Progress::default()),
             durable: Mutex::new(Durable { head: Head::default(), recent: Recent::new(recent_bytes_max) }),
             sessions: AtomicU32::new(0),
+            followers: Mutex::default(),
             shares: Shares::new(&Config::default()),
         }
     }
@@ -182,6 +199,23 @@ impl Room {
         self.held().recent.after(after, bytes_max)
     }
 
+    /// A new session's place in the log, which is nowhere yet.
+    fn follower(&self) -> Arc<AtomicU64> {
+        let follower = Arc::new(AtomicU64::new(NOWHERE));
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|other| other.strong_count() > 0);
+        followers.push(Arc::downgrade(&follower));
+        follower
+    }
+
+    /// Positions between the log's end and the session that has been sent the least.
+    fn lag_entries(&self) -> u64 {
+        let tail = self.durable().tail.0;
+        let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = followers.iter().filter_map(Weak::upgrade).map(|follower| follower.load(Ordering::Relaxed));
+        tail.saturating_sub(places.filter(|place| *place != NOWHERE).min().unwrap_or(tail))
+    }
+
     fn held(&self) -> MutexGuard<'_, Durable> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,9 +227,15 @@ pub struct Seat {
     workspace: WorkspaceId,
     room: Arc<Room>,
     changes: watch::Receiver<Progress>,
+    follower: Arc<AtomicU64>,
 }
 
 impl Seat {
+    /// The session has been sent the log through here; `None` while it compares histories.
+    pub fn reached(&self, place: Option<LogSeq>) {
+        self.follower.store(place.map_or(NOWHERE, |place| place.0), Ordering::Relaxed);
+    }
+
     /// The room.
     pub fn room(&self) -> &Arc<Room> {
         &self.room

@@ -5,6 +5,7 @@ mod compare;
 mod comparison;
 mod exchange;
 mod follow;
+mod kinds;
 mod meter;
 mod pass;
 mod pushes;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
 pub use comparison::Comparison;
 pub use exchange::{Due, Exchange, Task};
@@ -102,6 +104,11 @@ impl Door {
         Self { auth, audit, hub, reconciles, shutdown, deadlines }
     }
 
+    /// Where its sessions go.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     /// Whether sessions can be served now.
     pub fn is_ready(&self) -> bool {
         self.hub.log().is_ready() && !*self.shutdown.borrow()
@@ -113,19 +120,27 @@ impl Door {
         let greeted = tokio::select! {
             biased;
             greeted = self.greet(&mut outgoing, &mut incoming) => greeted,
-            () = guest.asked_to_go() => Err(over_limit("connections without a token", guest.guests_max() as u64)),
+            () = guest.asked_to_go() => {
+                self.hub.log().metrics().connection_refused("crowded");
+                Err(over_limit("connections without a token", guest.guests_max() as u64))
+            }
         };
         guest.welcome();
         let end = match greeted {
-            Ok(session) => {
+            Ok((session, span)) => {
                 let (grant, device) = (session.grant().clone(), session.device().to_owned());
-                let end = session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).await;
+                let end =
+                    session.run(&mut outgoing, &mut incoming, self.shutdown.clone()).instrument(span.clone()).await;
+                span.in_scope(|| tracing::debug!(?end, "a session ended"));
                 self.note("session.ended", &grant, &format!("{device}: {}", why(&end)));
                 end
             }
-            Err(end) => end,
+            Err(end) => {
+                tracing::debug!(?end, "no session began");
+                end
+            }
         };
-        tracing::debug!(?end, "a session ended");
+        self.hub.log().metrics().session_ended(kinds::end(&end));
         socket::close(outgoing, incoming, end).await;
     }
 
@@ -134,7 +149,7 @@ impl Door {
         &self,
         outgoing: &mut Outgoing<S>,
         incoming: &mut Incoming<S>,
-    ) -> Result<Session, End> {
+    ) -> Result<(Session, Span), End> {
         let first = timeout(self.deadlines.hello, incoming.next());
         let mut shutdown = self.shutdown.clone();
         let first = tokio::select! {
@@ -163,18 +178,14 @@ impl Door {
         incoming.welcome(seat.room().clone());
         let (exchange, welcome) = Exchange::begin(&hello, &grant, seat.room());
         outgoing.start(&welcome).await?;
-        tracing::debug!(workspace = %grant.workspace(), device = %hello.device(), name = %named(&hello), "a session begins");
-        let device = exchange.device().to_owned();
-        self.note("session.begun", &grant, &device);
+        let (workspace, device, device_name) = (grant.workspace(), hello.device(), named(&hello));
+        let span = tracing::info_span!("session", %workspace, %device, %device_name, token_name = grant.name());
+        span.in_scope(|| tracing::debug!("a session begins"));
+        self.note("session.begun", &grant, exchange.device());
         let log = self.hub.log().clone();
-        Ok(Session::new(
-            exchange,
-            Pass::new(self.auth.clone(), grant),
-            seat,
-            log,
-            self.reconciles.clone(),
-            self.deadlines,
-        ))
+        let pass = Pass::new(self.auth.clone(), grant);
+        let session = Session::new(exchange, pass, seat, log, self.reconciles.clone(), self.deadlines);
+        Ok((session, span))
     }
 
     fn note(&self, deed: &str, grant: &Grant, detail: &str) {

@@ -37,8 +37,12 @@ fn serve(data: &Path) -> (Child, String) {
 }
 
 fn get(address: &str, path: &str) -> String {
+    ask(address, "GET", path)
+}
+
+fn ask(address: &str, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
@@ -52,6 +56,11 @@ fn it_serves_makes_tokens_meanwhile_and_ends_with_0_at_a_signal() {
         let (mut child, address) = serve(dir.path());
         assert!(get(&address, "/healthz").ends_with("\r\n\r\nok"));
         assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"));
+        for path in ["/healthz", "/readyz"] {
+            let answer = ask(&address, "HEAD", path);
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"), "{answer}");
+            assert!(ask(&address, "POST", path).starts_with("HTTP/1.1 405"));
+        }
         assert!(get(&address, "/nothing").starts_with("HTTP/1.1 404"));
         let token = run(&["token", "create", "--data", data, "--workspace", "cafe", "--expires", "30d"], "en");
         let token = String::from_utf8(token.stdout).expect("text");

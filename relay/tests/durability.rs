@@ -157,6 +157,8 @@ async fn a_disk_that_fails_acknowledges_nothing_and_is_opened_again() {
     assert_eq!(bystander.denial().await, Denial::Unavailable);
     assert!(get(&relay, "/readyz").await.starts_with("HTTP/1.1 503"));
     while !get(&relay, "/readyz").await.starts_with("HTTP/1.1 200") {}
+    let metrics = get(&relay, "/metrics").await;
+    assert!(metrics.contains("comptoir_relay_log_failures_total{kind=\"disk\"} 1\n"), "{metrics}");
 
     let mut device = Device::editor(&relay).await;
     assert_eq!(device.entries().await.through, 1);

@@ -9,6 +9,8 @@ use clap::Args;
 use comptoir_engine::disk::StoreKind;
 use comptoir_engine::{Settings, WorkspaceId};
 use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct Init {
@@ -20,6 +22,8 @@ pub(super) struct Init {
     pair: Option<String>,
     #[arg(long, default_value = "", env = "COMPTOIR_TOKEN", hide_env_values = true, help = text("arg.token"))]
     token: String,
+    #[arg(long, value_name = text("arg.file-name"), env = "COMPTOIR_RELAY_CA", help = text("arg.relay-ca"))]
+    relay_ca: Option<PathBuf>,
     #[arg(long, help = text("arg.device-name"))]
     device_name: Option<String>,
     #[arg(long, value_name = text("arg.kind-name"), help = text("arg.store-kind"))]
@@ -28,13 +32,14 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) async fn run(self, place: &Place, output: &Output) -> Result<(), Error> {
-        let paired = match &self.pair {
-            Some(link) => Some(Comptoir::pair(link).await?),
-            None => None,
-        };
         if !self.relay.is_empty() && !crate::socket::is_address(&self.relay) {
             return Err(Error::Address { address: self.relay });
         }
+        let relay_ca = self.relay_ca.as_deref().map(read).transpose()?;
+        let paired = match &self.pair {
+            Some(link) => Some(Comptoir::pair(link, relay_ca.clone()).await?),
+            None => None,
+        };
         let device_name = self.device_name.or_else(|| std::env::var("HOSTNAME").ok());
         let device_name = device_name.unwrap_or_else(|| "device".to_owned());
         let settings = match paired {
@@ -50,6 +55,7 @@ impl Init {
             Some(kind) => Comptoir::init_on(&place.store, kind, settings).await?,
             None => Comptoir::init(&place.store, settings).await?,
         };
+        shop.trust_relay(relay_ca).await?;
         let status = shop.status().await?;
         shop.shut_down().await?;
         let (workspace, device) = (status.settings.workspace.to_string(), status.device.to_string());
@@ -60,4 +66,16 @@ impl Init {
         );
         Ok(())
     }
+}
+
+/// The certificates in a file, which are tried, so that nothing is made before they can be used.
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let unusable = |cause: String| Error::File { path: path.to_owned(), cause };
+    let bytes = fs::metadata(path).map_err(|error| unusable(error.to_string()))?.len();
+    if bytes > crate::tls::RELAY_CA_BYTES_MAX {
+        return Err(unusable(format!("{bytes} bytes, {} at most", crate::tls::RELAY_CA_BYTES_MAX)));
+    }
+    let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    crate::tls::check(&pem)?;
+    Ok(pem)
 }

@@ -39,7 +39,7 @@ async fn periodic(shop: &Comptoir, output: &Output, mode: Mode, every: Duration)
     loop {
         match shop.sync_once(mode, TURN_TIMEOUT).await {
             Ok(status) => output.say(|| status::line(&status), || status::object(&status)),
-            Err(error @ (Error::Sync { .. } | Error::Timeout { .. })) => output.error(&error),
+            Err(error @ (Error::Sync { .. } | Error::Untrusted { .. } | Error::Timeout { .. })) => output.error(&error),
             Err(other) => return Err(other),
         }
         tokio::time::sleep(every).await;

@@ -34,7 +34,7 @@ impl Status {
 async fn ask(shop: &Comptoir, before: worker::Status) -> Result<worker::Status, Error> {
     match shop.sync_once(Mode::Pull, ASK_TIMEOUT).await {
         Ok(status) => Ok(status),
-        Err(Error::Sync { .. } | Error::Timeout { .. }) => shop.status().await,
+        Err(Error::Sync { .. } | Error::Untrusted { .. } | Error::Timeout { .. }) => shop.status().await,
         Err(Error::Address { .. } | Error::NoRelay) => Ok(before),
         Err(other) => Err(other),
     }

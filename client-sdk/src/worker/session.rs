@@ -122,6 +122,16 @@ impl Worker {
                 self.disconnected(&cause);
                 Ok(())
             }
+            Heard::Untrusted { address, cause } => {
+                let error = Error::Untrusted { address, cause };
+                self.disconnected(&error.to_string());
+                // Another attempt would meet the same certificate.
+                if let Some(once) = self.once.take() {
+                    once.answer(Err(error));
+                    self.resume();
+                }
+                Ok(())
+            }
         };
         if let Err(error) = outcome {
             self.break_off(&error);

@@ -52,6 +52,10 @@ impl Slot {
         &*self.machine
     }
 
+    pub(super) fn machine_mut(&mut self) -> &mut dyn Machine {
+        &mut *self.machine
+    }
+
     pub(super) fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref()
     }

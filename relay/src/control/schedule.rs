@@ -13,6 +13,7 @@ impl Control {
     /// Takes a backup whenever the last one in the place is older than it may be, until `shutdown` turns true.
     pub async fn back_up_on_time(&self, settings: &BackupSettings, mut shutdown: watch::Receiver<bool>) {
         let BackupSettings { out, every, keep, trial } = settings.clone();
+        self.log.metrics().backups_due_every(every);
         let order = BackupOrder { out, full: false, keep: Some(keep), trial };
         let on_time = async {
             loop {
@@ -33,6 +34,7 @@ impl Control {
     /// How long until the next one is due.
     async fn back_up_if_due(&self, order: &BackupOrder, every: Duration) -> Result<Duration, BackupError> {
         if let Some(last) = newest_made(&Place::make(&order.out)?).await? {
+            self.log.metrics().backup_found(last.unix_ms);
             // One of the future is of a clock that was wrong.
             let age_ms = u64::try_from(self.clock.now().unix_ms.saturating_sub(last.unix_ms)).unwrap_or(u64::MAX);
             let left = every.saturating_sub(Duration::from_millis(age_ms));

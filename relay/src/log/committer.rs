@@ -5,6 +5,7 @@ use super::writer::{Push, Writer};
 use super::{Command, Compacted, Jobs, Log, LogError, OpenDisk, Slot};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use comptoir_engine::disk::DiskError;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const REOPEN_FIRST_MS: u64 = 100;
 const REOPEN_MAX_MS: u64 = 4_000;
@@ -41,6 +42,7 @@ pub(super) struct Work {
     looking: Option<Looking>,
     clock: Arc<dyn Clock>,
     jobs: Jobs,
+    metrics: Metrics,
 }
 
 impl Committer {
@@ -72,7 +74,7 @@ impl Work {
         receiver: mpsc::Receiver<Command>,
         config: &Config,
         clock: Arc<dyn Clock>,
-        jobs: Jobs,
+        (jobs, metrics): (Jobs, Metrics),
     ) -> Result<Self, LogError> {
         let writer = open_log(&mut *open)?;
         slot.set(Some(writer.reader()));
@@ -89,6 +91,7 @@ impl Work {
             looking: None,
             clock,
             jobs,
+            metrics,
         })
     }
 
@@ -110,22 +113,30 @@ impl Work {
                 }
                 Command::Probe => self.writer.probe(),
                 Command::Looked(Ok(None)) => Ok(()),
-                Command::Looked(Ok(Some(compacted))) => self.writer.replace(compacted),
+                Command::Looked(Ok(Some(compacted))) => {
+                    let (entries, saved_bytes) = compacted.savings();
+                    let replaced = self.writer.replace(compacted);
+                    replaced.inspect(|()| self.metrics.compacted(entries, saved_bytes))
+                }
                 Command::Looked(Err(error)) if error.is_fatal() => Err(error),
                 Command::Looked(Err(error)) => {
+                    self.metrics.log_failed("damaged");
                     tracing::error!(%error, "a log cannot be compacted");
                     Ok(())
                 }
                 Command::Append(push) => {
                     let (group, behind) = self.gather(push);
                     next = behind;
-                    self.writer.store(group)
+                    let begun = Instant::now();
+                    self.writer.store(group).inspect(|()| self.metrics.flushed(begun.elapsed()))
                 }
             };
             if let Err(error @ LogError::Disk(DiskError::NoRoom { .. })) = done {
+                self.metrics.log_failed("full");
                 // Whoever pushed is told to come again; everybody else reads on.
                 tracing::error!(%error, "nothing is acknowledged until there is room");
             } else if let Err(error) = done {
+                self.metrics.log_failed("disk");
                 tracing::error!(%error, "the log failed: nothing is acknowledged until it is open again");
                 match self.reopen().await.filter(|_| !planted!(LogStaysClosed)) {
                     Some(work) => self = work,
@@ -178,7 +189,7 @@ impl Work {
 
     /// Drops the disk and opens it again, however long that takes; `None` when the log is closed meanwhile.
     async fn reopen(self) -> Option<Self> {
-        let Self { mut open, slot, mut receiver, writer, looking, clock, jobs, .. } = self;
+        let Self { mut open, slot, mut receiver, writer, looking, clock, jobs, metrics, .. } = self;
         drop(looking);
         slot.set(None);
         writer.give_up();
@@ -198,7 +209,7 @@ impl Work {
         };
         tracing::info!("the log is open again");
         slot.set(Some(writer.reader()));
-        Some(Self { open, slot, receiver, writer, looking: None, clock, jobs, ..self })
+        Some(Self { open, slot, receiver, writer, looking: None, clock, jobs, metrics, ..self })
     }
 }
 

@@ -73,15 +73,22 @@ pub struct Compacted {
     epoch: LogEpoch,
     /// The entries that go, but for the last, whose place the new one takes.
     run: Vec<LogSeq>,
+    /// By how many bytes they are longer than the new one.
+    saved_bytes: usize,
     batch: Vec<u8>,
     /// Through here the log need not be looked at again.
     done: LogSeq,
 }
 
 impl Compacted {
+    /// How many entries become one, and by how many bytes that is shorter.
+    pub(super) fn savings(&self) -> (usize, usize) {
+        (self.run.len(), self.saved_bytes)
+    }
+
     /// Puts the new entry in the run's place, in one transaction. Needs no flush: what it replaces is the same.
     pub(super) fn write(self, disk: &dyn Disk, growth: &mut Growth) -> Result<(), LogError> {
-        let Self { workspace, epoch, run, batch, done } = self;
+        let Self { workspace, epoch, run, batch, done, .. } = self;
         let row = rows::decode::<WorkspaceRow>(txn::read(disk, &rows::workspace_key(&workspace))?)?;
         let Some((last, others)) = run.split_last() else { return Ok(()) };
         // The disk may have been opened again meanwhile.
@@ -113,6 +120,7 @@ impl Look {
             let mut entries = worthwhile(&page);
             while entries.len() >= run_entries_min {
                 let (items, run) = self.changes(entries)?;
+                let run_bytes: usize = entries.iter().take(run.len()).map(|entry| entry.batch.len()).sum();
                 entries = &entries[run.len().max(1)..];
                 if run.len() < run_entries_min {
                     continue;
@@ -120,7 +128,8 @@ impl Look {
                 let packed = batch::pack(&items, Style::Compact).ok().filter(|packed| packed.len() <= ENTRY_BYTES_MAX);
                 if let Some(batch) = packed {
                     let workspace = self.workspace.clone();
-                    return Ok(Some(Compacted { workspace, epoch: row.epoch(), run, batch, done }));
+                    let (epoch, saved_bytes) = (row.epoch(), run_bytes.saturating_sub(batch.len()));
+                    return Ok(Some(Compacted { workspace, epoch, run, saved_bytes, batch, done }));
                 }
             }
             if last.seq >= self.through {

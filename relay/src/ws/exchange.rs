@@ -137,6 +137,11 @@ impl Exchange {
         &self.device
     }
 
+    /// Through where the device has been sent the log; `None` while histories are compared.
+    pub fn position(&self) -> Option<LogSeq> {
+        (!self.is_comparing()).then(|| self.follow.position())
+    }
+
     /// How many changes that the log had lost it got back from this device, once no offer waits any more or the
     /// session ends; said once.
     pub fn take_regained(&mut self, ends: bool) -> Option<u64> {

@@ -8,7 +8,7 @@ use super::compare::{Compare, Done};
 use super::exchange::{Due, Exchange, Task};
 use super::pass::Pass;
 use super::socket::{Incoming, Outgoing};
-use super::{Deadlines, End, stopped};
+use super::{Deadlines, End, kinds, stopped};
 use crate::auth::Grant;
 use crate::log::{Entry, Log, LogError, Outcome};
 use crate::room::Seat;
@@ -24,6 +24,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 type Page = Pin<Box<dyn Future<Output = Result<Vec<Arc<Entry>>, LogError>> + Send>>;
 
+/// A push that was handed to the log, and when.
+struct Awaited {
+    since: Instant,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
 /// A welcomed device's session.
 pub(super) struct Session {
     exchange: Exchange,
@@ -31,7 +37,7 @@ pub(super) struct Session {
     seat: Seat,
     log: Log,
     /// What the log will say of the pushes it was handed, in their order.
-    outcomes: VecDeque<oneshot::Receiver<Outcome>>,
+    outcomes: VecDeque<Awaited>,
     compare: Compare,
     /// Since when the device is to go on with its comparison.
     listening: Option<Instant>,
@@ -94,6 +100,7 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let free = !outgoing.is_writing();
+        self.seat.reached(self.exchange.position());
         if free {
             let head = self.seat.room().head();
             self.take_outcomes()?;
@@ -114,7 +121,7 @@ impl Session {
             () = stopped(shutdown) => Err(End::Denied(Denial::ShuttingDown)),
             denial = self.pass.revoked() => Err(End::Denied(denial)),
             done = outgoing.flushed(), if !free => done,
-            outcome = next_outcome(&mut self.outcomes), if free && !planted!(OutcomeUnheard) => self.exchange.handle_outcome(outcome),
+            outcome = next_outcome(&mut self.outcomes), if free && !planted!(OutcomeUnheard) => self.settle(outcome),
             message = incoming.next(), if !busy => self.handle(message?).await,
             done = self.compare.next(), if free && busy => {
                 match self.compared(done?) {
@@ -141,8 +148,10 @@ impl Session {
         match self.exchange.handle(message, self.seat.room())? {
             None => {}
             Some(Task::Append(batch)) => {
+                let since = Instant::now();
                 let appended = timeout(self.deadlines.write, self.log.append(self.pass.grant(), batch)).await;
-                self.outcomes.push_back(appended.map_err(|_| LogError::Unavailable)??);
+                let outcome = appended.map_err(|_| LogError::Unavailable)??;
+                self.outcomes.push_back(Awaited { since, outcome });
             }
             Some(task) => {
                 (self.page, self.listening) = (None, None);
@@ -162,15 +171,25 @@ impl Session {
     /// Hands over what the log has said already.
     fn take_outcomes(&mut self) -> Result<(), End> {
         while let Some(first) = self.outcomes.front_mut() {
-            let outcome = match first.try_recv() {
-                Ok(outcome) => Some(outcome),
+            let outcome = match first.outcome.try_recv() {
+                Ok(outcome) => Some((outcome, first.since)),
                 Err(TryRecvError::Closed) => None,
                 Err(TryRecvError::Empty) => return Ok(()),
             };
             self.outcomes.pop_front();
-            self.exchange.handle_outcome(outcome)?;
+            self.settle(outcome)?;
         }
         Ok(())
+    }
+
+    /// What became of the first push, and when it was handed over.
+    fn settle(&mut self, outcome: Option<(Outcome, Instant)>) -> Result<(), End> {
+        if let Some((Outcome::Stored(receipt), since)) = &outcome {
+            let metrics = self.log.metrics();
+            metrics.pushed(receipt.changes, since.elapsed());
+            receipt.refused.iter().for_each(|refused| metrics.change_refused(kinds::refusal(&refused.reason)));
+        }
+        self.exchange.handle_outcome(outcome.map(|(outcome, _)| outcome))
     }
 
     fn compared(&mut self, done: Done) -> Option<FromRelay> {
@@ -234,12 +253,12 @@ async fn read_page(page: &mut Option<Page>) -> Result<Vec<Arc<Entry>>, LogError>
 }
 
 /// What the log says of the first push; never when none waits. May be dropped and called again.
-async fn next_outcome(outcomes: &mut VecDeque<oneshot::Receiver<Outcome>>) -> Option<Outcome> {
+async fn next_outcome(outcomes: &mut VecDeque<Awaited>) -> Option<(Outcome, Instant)> {
     match outcomes.front_mut() {
         Some(first) => {
-            let outcome = first.await.ok();
+            let (outcome, since) = ((&mut first.outcome).await.ok(), first.since);
             outcomes.pop_front();
-            outcome
+            outcome.map(|outcome| (outcome, since))
         }
         None => std::future::pending().await,
     }

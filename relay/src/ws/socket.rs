@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
@@ -88,6 +89,8 @@ where
 fn ended(error: &Error) -> End {
     match error {
         Error::Capacity(_) => super::over_limit("bytes in a frame", FRAME_BYTES_MAX as u64),
+        // The program ended, or the line did.
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
         Error::Protocol(_) | Error::Utf8(_) => End::Denied(Denial::Unreadable(error.to_string())),
         _ => End::Gone,
     }

@@ -15,7 +15,7 @@ use comptoir_engine::disk::{Batch, Disk, DiskError, Row};
 use comptoir_engine::id::LogEpoch;
 use comptoir_relay::audit::Audit;
 use comptoir_relay::config::Config;
-use comptoir_relay::http;
+use comptoir_relay::http::{self, Site};
 use comptoir_relay::lobby::Lobby;
 use comptoir_relay::log::{DrawEpoch, Log, OpenDisk, OpenedDisk, Writer};
 use comptoir_relay::room::{Hub, Room};
@@ -147,12 +147,12 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
     let door = Arc::new(Door::new(auth, Audit::none(time), hub, &config, stopping.clone()));
     let permits = Arc::new(Semaphore::new(config.connections_max as usize));
     let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
-    let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
+    let site = Arc::new(Site::new(door, lobby.clone(), &config));
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
     loop {
         let (stream, from) = listener.accept().await?;
         let stream = RelayEnd { stream, conn: conn_from(&town, from) };
         let guest = lobby.enter(from.ip(), permits.clone().acquire_owned().await?);
-        tokio::spawn(http::connection(stream, door.clone(), guest, upgrade_timeout, stopping.clone()));
+        tokio::spawn(http::connection(stream, site.clone(), guest, stopping.clone()));
     }
 }

@@ -1,0 +1,83 @@
+//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[log]`. Must not know who uses them.
+
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// The shortest token for the metrics, in bytes.
+pub const METRICS_TOKEN_BYTES_MIN: usize = 16;
+
+/// TLS by the relay itself: the table `[tls]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSettings {
+    /// The file with the certificate, and those between it and an authority, in PEM.
+    pub cert: String,
+    /// The file with its private key, in PEM.
+    pub key: String,
+}
+
+/// Who may read the metrics beside this machine: the table `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSettings {
+    /// An address and port of their own, for whoever can reach it; none unless set.
+    pub listen: Option<String>,
+    /// What a reader from elsewhere shows as `Authorization: Bearer`: 16 bytes at least; none unless set.
+    pub token: Option<Secret>,
+}
+
+/// How the relay writes its log: the table `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// `text` or `json`.
+    #[serde(deserialize_with = "log_format")]
+    pub format: LogFormat,
+    /// Where spans are sent as OTLP over HTTP, as in `http://127.0.0.1:4318/v1/traces`; nowhere unless set.
+    pub otlp: Option<String>,
+}
+
+/// The form of a line of the relay's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(format!("\"{other}\" is no form of a log: use text or json")),
+        }
+    }
+}
+
+fn log_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LogFormat, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// A text that is shown to nobody.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
