@@ -116,6 +116,16 @@ fn a_trial_does_not_take_the_room_that_the_serving_log_needs() {
         let said = run(verify.arg(&place.data).env("COMPTOIR_LANG", "fr")).failure();
         assert!(said.contains("trop peu de place"), "{said}");
         assert!(!place.data.join("trial").exists() && relay.is_alive());
+        // What begins while there is room ends before there is none: an empty log alone takes some MiB.
+        fs::remove_file(&filler).expect("removed");
+        let (filler, temporary) = (fill(folder, 68 << 20), folder.join("temporary"));
+        fs::create_dir(&temporary).expect("a folder");
+        let mut verify = command(&["verify", "--from"]);
+        let said = run(verify.arg(&place.out).env("TMPDIR", &temporary)).failure();
+        assert!(said.contains("MiB are free, 64 are needed"), "{said}");
+        assert!(fs::read_dir(&temporary).expect("a folder").next().is_none(), "what was tried is gone");
+        fs::remove_file(filler).expect("removed");
+        let filler = fill(folder, 40 << 20);
         // The till is served, and a backup can be had without a trial.
         put(&till, 3..6);
         assert_eq!(place.take(&["--no-trial"])["tried"], false);

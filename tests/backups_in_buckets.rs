@@ -145,10 +145,17 @@ fn a_bucket_that_cannot_be_used_is_told_and_secrets_are_not() {
     let endpoint = |name: &str| format!("{name}://{dead}");
     let tls_wanted = server.endpoint().replace("http://", "https://");
     let other = "another-secret-of-the-tests".to_owned();
-    let cases: [Case<'_>; 7] = [
+    // One that takes connections and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = [
+        ("AWS_ENDPOINT", format!("http://{}", listener.local_addr().expect("an address"))),
+        ("AWS_TIMEOUT", "200ms".to_owned()),
+    ];
+    let cases: [Case<'_>; 8] = [
         ("wrong secret", &[("AWS_SECRET_ACCESS_KEY", other)], "refuses (", "refuse ("),
         ("unknown key", &[("AWS_ACCESS_KEY_ID", "NOBODY".to_owned())], "refuses (", "refuse ("),
         ("nobody there", &[("AWS_ENDPOINT", endpoint("http"))], "cannot be reached (", "est injoignable ("),
+        ("no answer", &silent, "cannot be reached (", "est injoignable ("),
         ("no TLS there", &[("AWS_ENDPOINT", tls_wanted)], "cannot be reached (", "est injoignable ("),
         ("TLS wanted", &[("AWS_ALLOW_HTTP", "false".to_owned())], "has no TLS", "inutilisable comme compartiment"),
         ("half a key", &[("AWS_SECRET_ACCESS_KEY", String::new())], "refuses (", "refuse ("),

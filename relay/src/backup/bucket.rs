@@ -17,7 +17,7 @@ use std::time::Duration;
 pub(super) const SCHEME: &str = "s3://";
 /// Time to reach the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for one request and its answer: a part of 10 MiB at 0.3 Mbit/s.
+/// Time for one request and its answer, unless the environment says another one: a part of 10 MiB at 0.3 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// A request that failed is asked again so often, and not after [`RETRY_TIMEOUT`].
 const RETRIES_MAX: usize = 4;
@@ -45,12 +45,13 @@ pub(super) fn open(name: &str, settings: &BucketSettings) -> Result<(Arc<dyn Obj
         return Err(wrong(format!("\"{bucket}\" is no bucket's name")));
     }
     let prefix = Location::parse(prefix).map_err(|error| wrong(error.to_string()))?;
+    let timeout = std::env::var_os("AWS_TIMEOUT").is_none().then(|| seconds(REQUEST_TIMEOUT));
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     for (key, value) in [
         (AmazonS3ConfigKey::S3Endpoint, settings.endpoint.clone()),
         (AmazonS3ConfigKey::Region, settings.region.clone()),
         (AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp), settings.allow_http.map(|allow| allow.to_string())),
-        (AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), Some(seconds(REQUEST_TIMEOUT))),
+        (AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), timeout),
         (AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout), Some(seconds(CONNECT_TIMEOUT))),
     ] {
         if let Some(value) = value {

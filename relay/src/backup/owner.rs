@@ -76,7 +76,7 @@ pub(super) async fn claim(place: &Place, relay: &Owner, take_over: bool, now: Ti
     let text = serde_json::to_vec_pretty(&claim).map_err(|error| place.damaged(error.to_string()))?;
     match take_over {
         true => place.write(FILE, text).await?,
-        // Of two that come at once one is first, and the other one reads its name.
+        // Of two that come at once one stays, and the other one reads its name: now, or before it removes anything.
         false => place.write_first(FILE, text).await?,
     }
     check_owner(place, relay).await

@@ -79,11 +79,14 @@ impl Place {
         self.store.put(&Location::from(name), bytes.into()).await.map(drop).map_err(|error| self.failed(&error))
     }
 
-    /// As [`Place::write`], but one of its name stays as it is.
+    /// As [`Place::write`], but one of its name stays as it is; in a bucket the last one stays, as not every server knows better.
     pub(super) async fn write_first(&self, name: &str, bytes: Vec<u8>) -> Result<(), BackupError> {
+        if matches!(self.kind, Kind::Bucket(_)) {
+            return self.write(name, bytes).await;
+        }
         let written = self.store.put_opts(&Location::from(name), bytes.into(), PutMode::Create.into()).await;
         match written {
-            Ok(_) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(()),
+            Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(self.failed(&error)),
         }
     }

@@ -14,7 +14,7 @@ const MARGIN_BYTES: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Scratch {
     folder: PathBuf,
-    /// What is to be made there will take about as much as this folder.
+    /// What is to be made there takes less than twice as much as this folder: while it grows a store keeps more than it needs.
     like: Option<PathBuf>,
 }
 
@@ -56,7 +56,7 @@ impl Scratch {
     }
 
     fn has_room(&self, bytes: u64) -> Result<(), BackupError> {
-        let needed = bytes.saturating_add(MARGIN_BYTES);
+        let needed = bytes.saturating_mul(2).saturating_add(MARGIN_BYTES);
         match fs2::available_space(&self.folder) {
             Ok(free) if free < needed => Err(BackupError::NoRoom {
                 folder: self.folder.clone(),
