@@ -133,6 +133,23 @@ fn a_relay_backs_up_on_time_into_the_bucket_its_configuration_names() {
 }
 
 #[test]
+fn a_server_with_tls_is_used_where_its_certificate_is_trusted_and_nowhere_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with_tls(&folder.path().join("s3"), &folder.path().join("server.pem"));
+    let mut place = Place::in_bucket(folder.path(), &server);
+    let (relay, till) = shop(folder.path(), &place);
+    put(&till, 0..3);
+    place.take(&[]);
+    assert_eq!(digest_said(&place.verify().expect("whole"), WORKSPACE), till.digest());
+    drop(relay);
+    place.environment.retain(|(name, _)| *name != "SSL_CERT_FILE");
+    for said in [run(&mut place.command(&[])).failure(), place.verify().expect_err("not trusted")] {
+        assert!(said.contains("cannot be reached (") && said.contains("certificate"), "{said}");
+    }
+    assert_eq!(place.names().len(), 1);
+}
+
+#[test]
 fn a_bucket_that_cannot_be_used_is_told_and_secrets_are_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(&folder.path().join("s3"));

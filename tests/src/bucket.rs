@@ -14,6 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const BUCKET: &str = "shop-backups";
 /// Who may use the bucket.
@@ -26,6 +30,8 @@ pub struct Server {
     address: SocketAddr,
     folder: PathBuf,
     keeps_all: Arc<AtomicBool>,
+    /// The file with the certificate that it shows, where it speaks TLS.
+    certificate: Option<PathBuf>,
     /// Its tasks end with it.
     _runtime: Runtime,
 }
@@ -47,6 +53,23 @@ impl S3Access for Access {
 impl Server {
     /// Serves the folder `root`, which is made, on a free port.
     pub fn start(root: &Path) -> Self {
+        Self::serve(root, None)
+    }
+
+    /// As [`Server::start`], with TLS; its certificate is in the file `certificate`.
+    pub fn start_with_tls(root: &Path, certificate: &Path) -> Self {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        fs::write(certificate, made.cert.pem()).expect("written");
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.into()], key);
+        Self::serve(root, Some((Arc::new(config.expect("a key of the certificate")).into(), certificate.to_owned())))
+    }
+
+    fn serve(root: &Path, tls: Option<(TlsAcceptor, PathBuf)>) -> Self {
         let folder = root.join(BUCKET);
         fs::create_dir_all(&folder).expect("a folder");
         let keeps_all = Arc::new(AtomicBool::new(false));
@@ -58,12 +81,23 @@ impl Server {
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let (acceptor, certificate) = tls.unzip();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone()));
+                let (acceptor, service) = (acceptor.clone(), service.clone());
+                tokio::spawn(async move {
+                    // Who asks hears of what went wrong.
+                    let _ = match acceptor {
+                        None => http1::Builder::new().serve_connection(TokioIo::new(stream), service).await,
+                        Some(acceptor) => {
+                            let Ok(stream) = acceptor.accept(stream).await else { return };
+                            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+                        }
+                    };
+                });
             }
         });
-        Self { address, folder, keeps_all, _runtime: runtime }
+        Self { address, folder, keeps_all, certificate, _runtime: runtime }
     }
 
     /// The bucket, with a prefix.
@@ -73,7 +107,7 @@ impl Server {
 
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.certificate.is_some() { "https" } else { "http" }, self.address)
     }
 
     /// The bucket's files.
@@ -88,11 +122,11 @@ impl Server {
 
     /// What a program is told to find it.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_ENDPOINT", self.endpoint()),
-            ("AWS_ALLOW_HTTP", "true".to_owned()),
-            ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
-        ]
+        let keys = [("AWS_ACCESS_KEY_ID", KEY.to_owned()), ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned())];
+        let trust = match &self.certificate {
+            Some(certificate) => ("SSL_CERT_FILE", certificate.display().to_string()),
+            None => ("AWS_ALLOW_HTTP", "true".to_owned()),
+        };
+        [("AWS_ENDPOINT", self.endpoint()), trust].into_iter().chain(keys).collect()
     }
 }
