@@ -131,7 +131,7 @@ fn collections_claim() -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupSettings {
-    /// The folder to back up into.
+    /// The folder, or `s3://BUCKET/PREFIX`, to back up into.
     pub out: String,
     /// The time from one backup to the next, as in `6h`: a minute at least.
     #[serde(deserialize_with = "interval")]
@@ -142,6 +142,22 @@ pub struct BackupSettings {
     /// Whether each is tried before it counts: yes unless said otherwise.
     #[serde(default = "tried")]
     pub trial: bool,
+    /// Of buckets, also for backups that the command line asks this relay for.
+    #[serde(default)]
+    pub s3: BucketSettings,
+}
+
+/// Buckets of an S3-compatible server: the table `[backup.s3]`. What is not said here is as the environment says (`AWS_*`),
+/// and credentials are there alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketSettings {
+    /// The server, as in `https://s3.example.com`; Amazon's unless said.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// Whether the server may be asked without TLS.
+    pub allow_http: Option<bool>,
 }
 
 fn kept() -> usize {

@@ -8,9 +8,10 @@
 mod client;
 mod schedule;
 
-use crate::backup::{Backup, BackupError, Place, verify};
+use crate::backup::{Backup, BackupError, Owner, Place, Scratch, verify};
 use crate::catalog::{Catalog, write_private};
 use crate::clock::Clock;
+use crate::config::BucketSettings;
 use crate::log::Log;
 use crate::text::{hex, tell_in};
 use getrandom::fill;
@@ -44,7 +45,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A backup as the command line asks for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BackupOrder {
-    /// The folder to back up into; not relative.
+    /// The folder to back up into, not relative, or the bucket.
     pub out: String,
     /// See [`Backup::full`].
     pub full: bool,
@@ -52,6 +53,9 @@ pub struct BackupOrder {
     pub keep: Option<usize>,
     /// Whether it is tried before it counts.
     pub trial: bool,
+    /// See [`Backup::take_over`].
+    #[serde(default)]
+    pub take_over: bool,
 }
 
 /// The file with the address and the secret.
@@ -77,26 +81,50 @@ pub struct Control {
     log: Log,
     keys: Arc<Catalog>,
     clock: Arc<dyn Clock>,
+    buckets: BucketSettings,
     one_at_a_time: Mutex<()>,
 }
 
 impl Control {
     /// For the log and the keys of this data folder.
     pub fn new(data: &Path, log: Log, keys: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
-        Self { data: data.to_owned(), log, keys, clock, one_at_a_time: Mutex::new(()) }
+        let (data, buckets) = (data.to_owned(), BucketSettings::default());
+        Self { data, log, keys, clock, buckets, one_at_a_time: Mutex::new(()) }
+    }
+
+    /// With these settings of buckets, before those of the environment.
+    pub fn with_buckets(self, buckets: BucketSettings) -> Self {
+        Self { buckets, ..self }
+    }
+
+    /// Removes what a killed process left of a trial. For the one process that has the log open.
+    pub async fn sweep(&self) -> Result<(), BackupError> {
+        // Who is at work has cleared it, and needs it.
+        let Ok(_turn) = self.one_at_a_time.try_lock() else { return Ok(()) };
+        self.scratch().sweep().await
+    }
+
+    /// Where a log is made to see whether it can be.
+    fn scratch(&self) -> Scratch {
+        Scratch::like(self.data.join("trial"), self.log_folder())
+    }
+
+    fn log_folder(&self) -> PathBuf {
+        self.data.join("log")
     }
 
     /// Takes a backup.
     pub async fn back_up(&self, order: &BackupOrder) -> Result<crate::backup::Taken, BackupError> {
         let _turn = self.one_at_a_time.lock().await;
-        let place = Place::make(&order.out)?;
-        let scratch = order.trial.then(|| self.data.join("trial"));
-        let backup = Backup { full: order.full, keep: order.keep, scratch };
+        let place = Place::make(&order.out, &self.buckets)?;
+        let BackupOrder { full, keep, trial, take_over, .. } = *order;
+        let (owner, scratch) = (Owner::of(&self.log_folder())?, trial.then(|| self.scratch()));
+        let backup = Backup { owner, take_over, full, keep, scratch };
         let (metrics, made, begun) = (self.log.metrics(), self.clock.now(), Instant::now());
         let taken = backup.take(&self.log, &self.keys, &place, made).await;
         match &taken {
-            Ok(_) => metrics.backed_up(made.unix_ms, begun.elapsed()),
-            Err(_) => metrics.backup_failed(),
+            Ok(taken) if taken.lacks.is_empty() => metrics.backed_up(made.unix_ms, begun.elapsed()),
+            _ => metrics.backup_failed(),
         }
         taken
     }
@@ -104,7 +132,7 @@ impl Control {
     /// Verifies the log.
     pub async fn verify(&self) -> Result<crate::backup::Verified, BackupError> {
         let _turn = self.one_at_a_time.lock().await;
-        verify(&self.log, &self.keys, &self.data.join("trial"), self.clock.now()).await
+        verify(&self.log, &self.keys, &self.scratch(), self.clock.now()).await
     }
 
     /// Opens a door of its own: from now on the command line finds it.
@@ -121,6 +149,9 @@ impl Control {
     /// Does what is asked at the door until `shutdown` turns true; what is under way then is dropped.
     pub async fn serve(self: Arc<Self>, door: OpenDoor, mut shutdown: watch::Receiver<bool>) {
         let OpenDoor { listener, secret } = door;
+        if let Err(error) = self.sweep().await {
+            tracing::warn!(%error, "what a killed process left of a trial is still there");
+        }
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let accepted = tokio::select! {

@@ -185,8 +185,9 @@ impl Relay {
         let (open, backup) = (open_log(data, &config), config.backup.clone());
         let audit = open_audit(data, &config, clock.clone())?;
         let mut relay = Self::begin(open, &keys_folder(data), config, clock, audit).await?;
+        let buckets = backup.as_ref().map(|backup| backup.s3.clone()).unwrap_or_default();
         let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
-        let control = Arc::new(control);
+        let control = Arc::new(control.with_buckets(buckets));
         if let Some(settings) = backup {
             let (control, stopping) = (control.clone(), relay.shutdown.subscribe());
             relay.operating.push(tokio::spawn(async move { control.back_up_on_time(&settings, stopping).await }));

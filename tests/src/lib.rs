@@ -1,6 +1,7 @@
 //! The harness of the whole-system tests: real binaries, real sockets, real files. Must not know what any one test checks.
 
 pub mod backups;
+pub mod bucket;
 pub mod certificate;
 pub mod device;
 pub mod forge;

@@ -38,7 +38,13 @@ impl Relay {
 
     /// As [`Relay::start`], with more arguments of `serve`, which a restart leaves out.
     pub fn start_with(data: &Path, args: &[&str]) -> Self {
+        Self::start_in(data, args, &[])
+    }
+
+    /// As [`Relay::start_with`], with more of an environment, which a restart leaves out too.
+    pub fn start_in(data: &Path, args: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let running = Running::start(command.args(args).arg("--data").arg(data));
         let address = address(&running);
         Self { data: data.to_owned(), address, running: Some(running) }

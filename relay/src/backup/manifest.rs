@@ -33,6 +33,27 @@ pub struct Manifest {
     pub parts: Vec<Part>,
     /// The signing keys, as they were: one that was taken away does not come back.
     pub keys: Part,
+    /// The workspaces whose logs were damaged then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
+    /// Whether a log was made of it before it counted; the first release did not say.
+    #[serde(default = "tried")]
+    pub tried: bool,
+}
+
+fn tried() -> bool {
+    true
+}
+
+/// What a backup lacks of a workspace whose log was damaged when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// The workspace.
+    pub workspace: String,
+    /// What was found in its log.
+    pub what: String,
+    /// The entry through which the backup has it, out of an earlier one; `None`: it is not in the backup.
+    pub through: Option<u64>,
 }
 
 /// Where one workspace's log stood.
@@ -84,9 +105,16 @@ impl WorkspaceState {
 }
 
 impl Manifest {
+    /// One that was not tried yet.
     pub(super) fn new(made: Timestamp, workspaces: Vec<WorkspaceState>, parts: Vec<Part>, keys: Part) -> Self {
-        let release = env!("CARGO_PKG_VERSION").to_owned();
-        Self { format: FORMAT, release, made: made.to_string(), workspaces, parts, keys }
+        let (release, made) = (env!("CARGO_PKG_VERSION").to_owned(), made.to_string());
+        Self { format: FORMAT, release, made, workspaces, parts, keys, lacks: Vec::new(), tried: false }
+    }
+
+    /// Where every log stood.
+    pub(super) fn standings(&self, place: &Place) -> Result<Vec<(WorkspaceId, Standing)>, BackupError> {
+        let states = self.workspaces.iter().map(WorkspaceState::parse).collect::<Option<_>>();
+        states.ok_or_else(|| place.damaged("a workspace's state".to_owned()))
     }
 
     /// Every part it needs.
@@ -124,7 +152,11 @@ impl Manifest {
 
     pub(super) async fn read(place: &Place, name: &str) -> Result<Self, BackupError> {
         let bytes = place.read(&format!("{FOLDER}/{name}"), MANIFEST_BYTES_MAX).await?;
-        Self::decode(place.name(), name, &bytes.ok_or_else(|| BackupError::NoBackup { place: place.to_string() })?)
+        Self::decode(
+            &place.to_string(),
+            name,
+            &bytes.ok_or_else(|| BackupError::NoBackup { place: place.to_string() })?,
+        )
     }
 
     pub(super) async fn remove(place: &Place, name: &str) -> Result<(), BackupError> {

@@ -6,7 +6,8 @@
 //! k 00 <file>                          a signing key's file
 //! ```
 
-use super::{BackupError, Part, Place, in_place};
+use super::error::in_place;
+use super::{BackupError, Part, Place};
 use crate::catalog::FILES_MAX;
 use crate::text::hex;
 use comptoir_engine::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Contents, Kind};
@@ -115,7 +116,7 @@ pub(super) fn keys(place: &Place, bytes: &[u8]) -> Result<Vec<(String, String)>,
         }
         _ => Err(place.damaged("an entry among keys, or too many files".to_owned())),
     };
-    each_row(bytes, take, |fault| in_place(place.name(), &fault))?;
+    each_row(bytes, take, |fault| in_place(&place.to_string(), &fault))?;
     Ok(keys)
 }
 

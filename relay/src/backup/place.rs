@@ -1,20 +1,35 @@
-//! Where backups are: a folder, by the same interface as a bucket. Must not know what they are made of.
+//! Where backups are: a folder or a bucket, by one interface. Must not know what they are made of.
 
-use super::BackupError;
-use crate::catalog::make_private_folder;
+use super::folder::{blocking, folder_error, make_closed, sweep};
+use super::{BackupError, bucket};
+use crate::config::BucketSettings;
+use comptoir_engine::time::Timestamp;
 use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _};
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode};
 use std::fmt;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The folders in a place.
+const FOLDERS: [&str; 2] = ["parts", "backups"];
 
 /// A place for backups. Clones are handles on the same one.
 #[derive(Clone)]
 pub struct Place {
     store: Arc<dyn ObjectStore>,
     name: String,
+    kind: Kind,
+}
+
+/// What a place is.
+#[derive(Clone)]
+enum Kind {
+    Folder(PathBuf),
+    Bucket(bucket::Keys),
 }
 
 /// A file in a place.
@@ -25,27 +40,55 @@ pub(super) struct Stored {
 }
 
 impl Place {
-    /// A folder that is there.
-    pub fn open(name: &str) -> Result<Self, BackupError> {
+    /// Whether a place of this name is a bucket; else it is a folder.
+    pub fn is_bucket(name: &str) -> bool {
+        name.starts_with(bucket::SCHEME)
+    }
+
+    /// A folder that is there, or the bucket `s3://BUCKET/PREFIX`, which is not asked for yet.
+    pub fn open(name: &str, settings: &BucketSettings) -> Result<Self, BackupError> {
+        if Self::is_bucket(name) {
+            let (store, keys) = bucket::open(name, settings)?;
+            return Ok(Self { store, name: name.to_owned(), kind: Kind::Bucket(keys) });
+        }
         let (folder, name) = (Path::new(name), name.to_owned());
         match LocalFileSystem::new_with_prefix(folder) {
             // A backup is done when it would survive a power cut.
-            Ok(store) => Ok(Self { store: Arc::new(store.with_fsync(true)), name }),
-            Err(error) => Err(BackupError::Place { place: name, cause: cause(&error) }),
+            Ok(store) => {
+                Ok(Self { store: Arc::new(store.with_fsync(true)), name, kind: Kind::Folder(folder.to_owned()) })
+            }
+            Err(error) => Err(BackupError::Place { place: name, cause: innermost(&error) }),
         }
     }
 
-    /// A folder, which is made where it is missing. What is made is for its owner's eyes only: signing keys come into it.
-    pub fn make(name: &str) -> Result<Self, BackupError> {
-        for folder in ["", "parts", "backups"] {
-            make_private_folder(&Path::new(name).join(folder))
-                .map_err(|error| BackupError::Place { place: name.to_owned(), cause: error.to_string() })?;
+    /// As [`Place::open`]; a folder is made where it is missing. Where parts and backups are is for its owner's eyes only, and
+    /// is closed where it was not: signing keys come into it.
+    pub fn make(name: &str, settings: &BucketSettings) -> Result<Self, BackupError> {
+        if !Self::is_bucket(name) {
+            let folder = Path::new(name);
+            crate::catalog::make_private_folder(folder).map_err(|error| folder_error(folder, &error))?;
+            for folder in FOLDERS.map(|each| folder.join(each)) {
+                make_closed(&folder).map_err(|error| folder_error(&folder, &error))?;
+            }
         }
-        Self::open(name)
+        Self::open(name, settings)
     }
 
+    /// The file appears as a whole, and replaces one of its name.
     pub(super) async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<(), BackupError> {
         self.store.put(&Location::from(name), bytes.into()).await.map(drop).map_err(|error| self.failed(&error))
+    }
+
+    /// As [`Place::write`], but one of its name stays as it is; in a bucket the last one stays, as not every server knows better.
+    pub(super) async fn write_first(&self, name: &str, bytes: Vec<u8>) -> Result<(), BackupError> {
+        if matches!(self.kind, Kind::Bucket(_)) {
+            return self.write(name, bytes).await;
+        }
+        let written = self.store.put_opts(&Location::from(name), bytes.into(), PutMode::Create.into()).await;
+        match written {
+            Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(self.failed(&error)),
+        }
     }
 
     /// The file's content; `None` when there is none. One longer than `bytes_max` is damaged.
@@ -80,8 +123,22 @@ impl Place {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Removes what was half-written before `before`: in a folder `NAME#1`, which is not listed; a bucket keeps nothing.
+    pub(super) async fn sweep(&self, before: Timestamp) -> Result<(), BackupError> {
+        let Kind::Folder(folder) = &self.kind else { return Ok(()) };
+        let folders = FOLDERS.map(|each| folder.join(each)).into_iter().chain([folder.clone()]).collect::<Vec<_>>();
+        let before = UNIX_EPOCH + Duration::from_millis(u64::try_from(before.unix_ms).unwrap_or(0));
+        let is_left = |name: &str| {
+            let number = name.rsplit_once('#').map(|(_, number)| number);
+            number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let swept = move || {
+            folders.iter().try_for_each(|folder| match sweep(folder, is_left, before) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(folder_error(folder, &error)),
+                _ => Ok(()),
+            })
+        };
+        blocking(swept).await
     }
 
     pub(super) fn damaged(&self, what: String) -> BackupError {
@@ -89,7 +146,10 @@ impl Place {
     }
 
     fn failed(&self, error: &Error) -> BackupError {
-        BackupError::Place { place: self.name.clone(), cause: cause(error) }
+        match &self.kind {
+            Kind::Folder(_) => BackupError::Place { place: self.name.clone(), cause: innermost(error) },
+            Kind::Bucket(keys) => bucket::failed(&self.name, *keys, error),
+        }
     }
 }
 
@@ -100,7 +160,7 @@ impl fmt::Display for Place {
 }
 
 /// The innermost cause: what the system said.
-fn cause(error: &Error) -> String {
+pub(super) fn innermost(error: &Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;

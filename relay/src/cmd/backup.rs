@@ -1,17 +1,21 @@
 //! `backup`, `restore`, `verify`: of a folder that a relay serves, by asking that relay; of any other, by opening it. Must not
 //! know how they are done.
 
-use crate::backup::{BackupError, Cut, Place, Restore, Restored, Taken, Verified, check_newest};
+mod error;
+
+use crate::backup::{
+    BackupError, CheckedBackup, Cut, Found, Lack, Place, Restore, Scratch, Taken, Verified, check_all,
+};
 use crate::catalog::Catalog;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
-use crate::control::{Asked, BackupOrder, Control, ControlError, ask};
-use crate::log::{Log, LogError};
+use crate::config::{BucketSettings, Config};
+use crate::control::{Asked, BackupOrder, Control, ask};
+use crate::log::{Log, LogError, Standing};
 use crate::relay::{keys_folder, log_folder, open_log};
-use crate::text::{Told, text, text_with};
+use crate::text::{text, text_with};
 use clap::Args;
 use comptoir_engine::disk::{DiskError, StoreKind};
-use comptoir_engine::id::{LogSeq, NameError, WorkspaceId};
+use comptoir_engine::id::{LogSeq, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +23,8 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(super) use error::OperateError;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = text("cli.options"))]
@@ -33,6 +39,8 @@ pub(super) struct BackupArgs {
     full: bool,
     #[arg(long, help = text("cli.no_trial"))]
     no_trial: bool,
+    #[arg(long, help = text("cli.take_over"))]
+    take_over: bool,
     #[arg(long, help = text("cli.json"))]
     json: bool,
 }
@@ -64,114 +72,40 @@ pub(super) struct VerifyArgs {
     from: Option<PathBuf>,
 }
 
-/// Why nothing was backed up, restored or verified.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum OperateError {
-    /// Of the work itself.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    /// Of the relay that was asked.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// Not a workspace's name.
-    #[error(transparent)]
-    Workspace(#[from] NameError),
-    /// Not a point in time.
-    #[error("\"{at}\" is no point in time: use one as in 2026-05-31T18:00:00Z")]
-    At {
-        /// What was given.
-        at: String,
-    },
-    /// No log in the folder.
-    #[error("there is no relay's log in {data}: check --data")]
-    NoLog {
-        /// The data folder.
-        data: PathBuf,
-    },
-    /// Damage was found, and told.
-    #[error(
-        "{workspaces} workspaces are damaged: keep the folder, restore a backup into a new one; the devices bring back the rest"
-    )]
-    Damaged {
-        /// How many.
-        workspaces: usize,
-    },
-    /// No threads, or no folder for what is tried.
-    #[error("the system refused what this takes ({cause}): check its limits, then try again")]
-    System {
-        /// The operating system's words.
-        cause: String,
-    },
-}
-
-impl From<io::Error> for OperateError {
-    fn from(error: io::Error) -> Self {
-        Self::System { cause: error.to_string() }
-    }
-}
-
-impl OperateError {
-    /// Whether the command line is at fault.
-    pub(super) fn is_usage(&self) -> bool {
-        let asked_wrongly = matches!(self, Self::Backup(BackupError::WhichWorkspace { .. }));
-        asked_wrongly || matches!(self, Self::Workspace(_) | Self::At { .. } | Self::NoLog { .. })
-    }
-}
-
-impl Told for OperateError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Backup(error) => error.code(),
-            Self::Control(error) => error.code(),
-            Self::Workspace(_) => "workspace_name",
-            Self::At { .. } => "no_point_in_time",
-            Self::NoLog { .. } => "no_log",
-            Self::Damaged { .. } => "workspaces_damaged",
-            Self::System { .. } => "system_refused",
-        }
-    }
-
-    fn args(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Backup(error) => error.args(),
-            Self::Control(error) => error.args(),
-            Self::Workspace(error) => vec![("name", error.name.clone())],
-            Self::At { at } => vec![("at", at.clone())],
-            Self::NoLog { data } => vec![("data", data.display().to_string())],
-            Self::Damaged { workspaces } => vec![("workspaces", workspaces.to_string())],
-            Self::System { cause } => vec![("cause", cause.clone())],
-        }
-    }
-}
-
 impl BackupArgs {
     pub(super) fn run(self) -> Result<(), OperateError> {
-        let out = std::path::absolute(&self.out)?.display().to_string();
+        let out = place_name(&self.out)?;
         let (keep, trial) = (self.keep.map(|keep| keep as usize), !self.no_trial);
-        let order = BackupOrder { out: out.clone(), full: self.full, keep, trial };
+        let order = BackupOrder { out: out.clone(), full: self.full, keep, trial, take_over: self.take_over };
         let taken: Taken = wait(async {
             match open(&self.data).await? {
                 Some(opened) => opened.with(async |control| control.back_up(&order).await).await,
                 None => asked(&self.data, "/backup", &order).await,
             }
         })?;
-        let values = [
-            ("name", taken.name.trim_end_matches(".json").to_owned()),
-            ("out", out),
-            ("workspaces", taken.workspaces.to_string()),
-            ("written", taken.bytes_written.to_string()),
-            ("bytes", taken.bytes.to_string()),
-            ("removed", taken.removed.to_string()),
-        ];
         match self.json {
             true => println!("{}", serde_json::to_string(&taken).map_err(io::Error::from)?),
-            false => println!(
-                "{}",
-                text_with(if taken.tried { "said.backed_up" } else { "said.backed_up_untried" }, &values)
-            ),
+            false => say_taken(&taken, out),
         }
-        Ok(())
+        match taken.not_removed {
+            _ if !taken.lacks.is_empty() => Err(OperateError::Lacking { workspaces: taken.lacks.len() }),
+            Some(cause) => Err(OperateError::NotRemoved { cause }),
+            None => Ok(()),
+        }
     }
+}
+
+fn say_taken(taken: &Taken, out: String) {
+    say_lacks(&taken.lacks);
+    let values = [
+        ("name", taken.name.trim_end_matches(".json").to_owned()),
+        ("out", out),
+        ("workspaces", taken.workspaces.to_string()),
+        ("written", taken.bytes_written.to_string()),
+        ("bytes", taken.bytes.to_string()),
+        ("removed", taken.removed.to_string()),
+    ];
+    say(if taken.tried { "said.backed_up" } else { "said.backed_up_untried" }, &values);
 }
 
 impl RestoreArgs {
@@ -183,10 +117,13 @@ impl RestoreArgs {
         let workspace = self.workspace.as_deref().map(WorkspaceId::new).transpose()?;
         let restore = Restore { by, cut: Cut { workspace, through: self.seq.map(LogSeq) }, store: self.store };
         let restored = wait(async {
-            let place = Place::open(&std::path::absolute(&self.from)?.display().to_string())?;
+            let place = Place::open(&place_name(&self.from)?, &BucketSettings::default())?;
             Ok(restore.run(&place, &self.data, SystemClock.now()).await?)
         })?;
-        say_restored("said.restored", &restored, &self.data.display().to_string());
+        say_workspaces(&restored.workspaces);
+        say_lacks(&restored.lacks);
+        let values = of_backup(&restored.name, &restored.made, restored.workspaces.len(), &self.data);
+        say("said.restored", &values);
         Ok(())
     }
 }
@@ -194,7 +131,7 @@ impl RestoreArgs {
 impl VerifyArgs {
     pub(super) fn run(self) -> Result<(), OperateError> {
         match (self.data, self.from) {
-            (_, Some(from)) => verify_backup(&from),
+            (_, Some(from)) => verify_backups(&from),
             (Some(data), None) => verify_data(&data),
             // The command line has one of them.
             (None, None) => Ok(()),
@@ -209,56 +146,108 @@ fn verify_data(data: &Path) -> Result<(), OperateError> {
             None => asked(data, "/verify", &()).await,
         }
     })?;
-    for damage in &verified.damaged {
-        println!(
-            "{}",
-            text_with("said.damage", &[("workspace", damage.workspace.clone()), ("what", damage.what.clone())])
-        );
+    let (mut damaged, mut unread, mut records, mut entries) = (0, 0, 0, 0);
+    for one in &verified.workspaces {
+        let (key, what) = match &one.found {
+            Found::Whole => ("said.whole", ""),
+            Found::Uncompared => ("said.uncompared", ""),
+            Found::Damaged(what) => ("said.damage", &**what),
+            Found::Unread(cause) => ("said.unread", &**cause),
+        };
+        damaged += usize::from(matches!(one.found, Found::Damaged(_)));
+        unread += usize::from(matches!(one.found, Found::Unread(_)));
+        (records, entries) = (records + one.records, entries + one.entries);
+        let values = [
+            ("workspace", one.workspace.clone()),
+            ("what", what.to_owned()),
+            ("records", one.records.to_string()),
+            ("entries", one.entries.to_string()),
+        ];
+        say(key, &values);
     }
-    for workspace in &verified.uncompared {
-        println!("{}", text_with("said.uncompared", &[("workspace", workspace.clone())]));
-    }
-    if !verified.damaged.is_empty() {
-        return Err(OperateError::Damaged { workspaces: verified.damaged.len() });
+    match (damaged, unread) {
+        (0, 0) => {}
+        (0, workspaces) => return Err(OperateError::Unread { workspaces }),
+        (workspaces, _) => return Err(OperateError::Damaged { workspaces }),
     }
     let values = [
-        ("workspaces", verified.workspaces.to_string()),
-        ("records", verified.records.to_string()),
-        ("entries", verified.entries.to_string()),
+        ("workspaces", verified.workspaces.len().to_string()),
+        ("records", records.to_string()),
+        ("entries", entries.to_string()),
     ];
-    println!("{}", text_with("said.verified", &values));
+    say("said.verified", &values);
     Ok(())
 }
 
-/// Restores it where the system has room for what is temporary, and removes that again.
-fn verify_backup(from: &Path) -> Result<(), OperateError> {
+/// Restores them where the system has room for what is temporary, and removes that again.
+fn verify_backups(from: &Path) -> Result<(), OperateError> {
     let mut unique = [0; 8];
     getrandom::fill(&mut unique).map_err(|_| io::Error::other("no random numbers"))?;
     let scratch = std::env::temp_dir().join(format!("comptoir-verify-{:016x}", u64::from_le_bytes(unique)));
-    let restored = wait(async {
-        let place = Place::open(&std::path::absolute(from)?.display().to_string())?;
-        Ok(check_newest(&place, &scratch, SystemClock.now()).await?)
+    let checked = wait(async {
+        let place = Place::open(&place_name(from)?, &BucketSettings::default())?;
+        Ok(check_all(&place, &Scratch::new(scratch), SystemClock.now()).await?)
     })?;
-    say_restored("said.verified_backup", &restored, &from.display().to_string());
-    Ok(())
+    for backup in &checked {
+        let CheckedBackup { name, made, workspaces, lacks, faults } = backup;
+        say_workspaces(workspaces);
+        say_lacks(lacks);
+        let values = of_backup(name, made, workspaces.len(), from);
+        for what in faults {
+            say("said.backup_damage", &[("name", values[0].1.clone()), ("what", what.clone())]);
+        }
+        say(if faults.is_empty() { "said.verified_backup" } else { "said.damaged_backup" }, &values);
+    }
+    let damaged = checked.iter().filter(|backup| !backup.faults.is_empty()).count();
+    match damaged {
+        0 => Ok(()),
+        damaged => {
+            Err(OperateError::DamagedBackups { place: from.display().to_string(), backups: checked.len(), damaged })
+        }
+    }
 }
 
-fn say_restored(key: &str, restored: &Restored, folder: &str) {
-    for (workspace, standing) in &restored.workspaces {
+fn of_backup(name: &str, made: &str, workspaces: usize, folder: &Path) -> [(&'static str, String); 4] {
+    [
+        ("name", name.trim_end_matches(".json").to_owned()),
+        ("made", made.to_owned()),
+        ("workspaces", workspaces.to_string()),
+        ("folder", folder.display().to_string()),
+    ]
+}
+
+fn say_workspaces(workspaces: &[(WorkspaceId, Standing)]) {
+    for (workspace, standing) in workspaces {
         let values = [
             ("workspace", workspace.to_string()),
             ("seq", standing.head.tail.0.to_string()),
             ("digest", standing.head.digest.to_string()),
         ];
-        println!("{}", text_with("said.restored_workspace", &values));
+        say("said.restored_workspace", &values);
     }
-    let values = [
-        ("name", restored.name.trim_end_matches(".json").to_owned()),
-        ("made", restored.made.clone()),
-        ("workspaces", restored.workspaces.len().to_string()),
-        ("folder", folder.to_owned()),
-    ];
-    println!("{}", text_with(key, &values));
+}
+
+fn say_lacks(lacks: &[Lack]) {
+    for lack in lacks {
+        let values = [
+            ("workspace", lack.workspace.clone()),
+            ("what", lack.what.clone()),
+            ("through", lack.through.unwrap_or_default().to_string()),
+        ];
+        say(if lack.through.is_some() { "said.behind" } else { "said.left_out" }, &values);
+    }
+}
+
+fn say(key: &str, values: &[(&str, String)]) {
+    println!("{}", text_with(key, values));
+}
+
+/// A bucket as it is written; a folder from the root on, as another process has another one to begin at.
+fn place_name(place: &Path) -> io::Result<String> {
+    match place.to_str() {
+        Some(name) if Place::is_bucket(name) => Ok(name.to_owned()),
+        _ => Ok(std::path::absolute(place)?.display().to_string()),
+    }
 }
 
 /// A data folder that nobody else has open.
@@ -293,6 +282,7 @@ async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
     };
     let keys = Catalog::open(&keys_folder(data)).map_err(BackupError::from)?;
     let control = Control::new(data, log.clone(), Arc::new(keys), clock);
+    control.sweep().await?;
     Ok(Some(OpenedHere { control, log, committer }))
 }
 

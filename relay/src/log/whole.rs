@@ -21,15 +21,19 @@ pub struct Standing {
 }
 
 impl Log {
-    /// All workspaces, in order of their names.
+    /// All workspaces, in order of their names, also those whose rows are damaged.
     pub async fn workspaces(&self, _: &Operator) -> Result<Vec<WorkspaceId>, LogError> {
         self.read(|reader| {
-            let mut found = Vec::new();
-            each_workspace(reader.disk(), |workspace, _| {
-                found.push(workspace);
-                Ok(())
-            })?;
-            Ok(found)
+            let (mut found, mut from, until) = (Vec::new(), rows::WORKSPACES.0.to_vec(), rows::WORKSPACES.1);
+            loop {
+                // The keys alone: a row that is not what was written says so to whoever reads that workspace.
+                let page = reader.disk().range(&from, until, WORKSPACE_ROWS)?;
+                let Some((last, _)) = page.last() else { return Ok(found) };
+                from = [last.as_slice(), &[0]].concat();
+                for (key, _) in page {
+                    found.push(workspace_of(&key).ok_or_else(|| LogError::Damaged("a workspace's name".to_owned()))?);
+                }
+            }
         })
         .await
     }
@@ -86,12 +90,17 @@ pub(super) fn each_workspace(
         let Some((last, _)) = page.last() else { return Ok(()) };
         from = [last.as_slice(), &[0]].concat();
         for (key, value) in page {
-            let name = key.strip_prefix(rows::WORKSPACES.0).and_then(|name| std::str::from_utf8(name).ok());
-            let workspace = name.and_then(|name| WorkspaceId::new(name).ok());
+            let workspace = workspace_of(&key);
             let row = rows::decode::<WorkspaceRow>(Some(value))?;
             let damaged = || LogError::Damaged("a workspace's row".to_owned());
             let (workspace, row) = workspace.zip(row).ok_or_else(damaged)?;
             take(workspace, row)?;
         }
     }
+}
+
+/// The workspace whose row has this key.
+fn workspace_of(key: &[u8]) -> Option<WorkspaceId> {
+    let name = key.strip_prefix(rows::WORKSPACES.0).and_then(|name| std::str::from_utf8(name).ok());
+    name.and_then(|name| WorkspaceId::new(name).ok())
 }

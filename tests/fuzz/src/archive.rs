@@ -6,11 +6,11 @@ use crate::{Plan, store};
 use comptoir_engine::archive::{ArchiveReader, ArchiveWriter, Kind};
 use comptoir_engine::disk::Row;
 use comptoir_engine::disk::sim::SimDisk;
-use comptoir_engine::id::LogSeq;
+use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::store::restore;
 use comptoir_engine::wire::batch::{self, Style};
 use comptoir_relay::backup::{Cut, Feed, Manifest};
-use comptoir_relay::log::Rebuild;
+use comptoir_relay::log::{Head, Rebuild, Standing};
 use sha2::{Digest as _, Sha256};
 
 /// An archive takes its window and a row; what it is restored to takes what its rows name.
@@ -71,10 +71,10 @@ fn store_of(rows: &[Row]) {
 /// A relay's log is made of them.
 fn log_of(rows: &[Row]) {
     let rebuild = Rebuild::new(Box::new(SimDisk::new()), NOW.wall);
-    let feed = Feed::new(rebuild, Cut::default(), "a backup");
-    if let Ok(feed) = feed.part(&written(rows, Kind::Log)) {
-        let _ = feed.end(String::new(), Vec::new());
-    }
+    let mut feed = Feed::new(rebuild, Cut::default(), "a backup");
+    let _ = feed.part(&written(rows, Kind::Log));
+    let state = (shop::workspace(), Standing { epoch: LogEpoch([0; 16]), head: Head::default() });
+    let _ = feed.compare(vec![state]);
 }
 
 /// It has the name it says it has, so that what is behind the check is reached too.
