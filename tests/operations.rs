@@ -60,7 +60,12 @@ fn every_setting_is_in_the_table_with_its_default() {
             "tls" => fields(&tables, "TlsSettings"),
             "metrics" => fields(&tables, "MetricsSettings"),
             "log" => fields(&tables, "LogSettings"),
-            "backup" => fields(&config, "BackupSettings"),
+            "jwt" => fields(&tables, "JwtSettings"),
+            "backup" => {
+                let own = fields(&config, "BackupSettings").into_iter().filter(|name| name != "s3");
+                let buckets = fields(&config, "BucketSettings").into_iter().map(|name| format!("s3.{name}"));
+                own.chain(buckets).collect()
+            }
             _ => {
                 there.insert(field);
                 continue;
@@ -86,6 +91,16 @@ fn every_setting_is_in_the_table_with_its_default() {
         assert_eq!(told[name], body.trim(), "{name}");
     }
     assert_eq!(told["log.format"], "text");
+    for name in ["workspace_claim", "role_claim", "role", "collections_claim"] {
+        let body = tables
+            .split(&format!("fn {name}() -> String"))
+            .nth(1)
+            .expect("a default")
+            .lines()
+            .nth(1)
+            .expect("its value");
+        assert_eq!(format!("\"{}\".to_owned()", told[&format!("jwt.{name}")]), body.trim(), "{name}");
+    }
 }
 
 /// Every name of a metric in a text, with what a query adds to it.

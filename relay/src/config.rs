@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use tables::{LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings};
+pub use tables::{JwtSettings, LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings};
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
@@ -85,46 +85,6 @@ pub struct Config {
     pub write_timeout_ms: u64,
     /// Time for the sessions to end when the relay stops, in milliseconds.
     pub shutdown_timeout_ms: u64,
-}
-
-/// Tokens of an app's own login: the table `[jwt]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JwtSettings {
-    /// Its public keys: a file, or an `https://` address; `http://` on this machine only.
-    pub jwks: String,
-    /// Whose tokens these are: the claim `iss`.
-    pub issuer: String,
-    /// Whom they are for: the claim `aud`.
-    pub audience: String,
-    /// The claim with the workspace.
-    #[serde(default = "workspace_claim")]
-    pub workspace_claim: String,
-    /// The claim with the role.
-    #[serde(default = "role_claim")]
-    pub role_claim: String,
-    /// The role where that claim is missing.
-    #[serde(default = "role")]
-    pub role: String,
-    /// The claim with access by collection, an object as in `{"sales": "write"}`; without it, what the role allows.
-    #[serde(default = "collections_claim")]
-    pub collections_claim: String,
-}
-
-fn workspace_claim() -> String {
-    "workspace".to_owned()
-}
-
-fn role_claim() -> String {
-    "role".to_owned()
-}
-
-fn role() -> String {
-    "reader".to_owned()
-}
-
-fn collections_claim() -> String {
-    "collections".to_owned()
 }
 
 /// Backups on time: the table `[backup]`.

@@ -1,4 +1,4 @@
-//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[log]`. Must not know who uses them.
+//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[log]`, `[jwt]`. Must not know who uses them.
 
 use serde::{Deserialize, Deserializer};
 use std::fmt;
@@ -80,4 +80,44 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
+}
+
+/// Tokens of an app's own login: the table `[jwt]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtSettings {
+    /// Its public keys: a file, or an `https://` address; `http://` on this machine only.
+    pub jwks: String,
+    /// Whose tokens these are: the claim `iss`.
+    pub issuer: String,
+    /// Whom they are for: the claim `aud`.
+    pub audience: String,
+    /// The claim with the workspace.
+    #[serde(default = "workspace_claim")]
+    pub workspace_claim: String,
+    /// The claim with the role.
+    #[serde(default = "role_claim")]
+    pub role_claim: String,
+    /// The role where that claim is missing.
+    #[serde(default = "role")]
+    pub role: String,
+    /// The claim with access by collection, an object as in `{"sales": "write"}`; without it, what the role allows.
+    #[serde(default = "collections_claim")]
+    pub collections_claim: String,
+}
+
+fn workspace_claim() -> String {
+    "workspace".to_owned()
+}
+
+fn role_claim() -> String {
+    "role".to_owned()
+}
+
+fn role() -> String {
+    "reader".to_owned()
+}
+
+fn collections_claim() -> String {
+    "collections".to_owned()
 }
