@@ -34,6 +34,8 @@ const RELAY: Layers = Layers {
         &["log"],
         &["room", "lobby", "backup"],
         &["ws"],
+        &["service"],
+        &["rest"],
         &["http", "control"],
         &["relay"],
         &["cmd"],

@@ -1,15 +1,20 @@
-//! The HTTP side: health, readiness, and the upgrade to a session. Must not know what sessions say.
+//! The HTTP side: health, readiness, the upgrade to a session, and the way to REST. Must not know what sessions or requests
+//! say.
+
+mod stall;
 
 use crate::config::Config;
 use crate::lobby::{Guest, Lobby};
+use crate::rest::Rest;
 use crate::ws::Door;
+use axum::body::Body;
 use comptoir_engine::wire::message::SUBPROTOCOL;
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use stall::Stall;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,13 +34,20 @@ const CONNECTION_MAX: Duration = Duration::from_secs(60);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Body>;
 
 /// Serves connections until `shutdown` turns true, then returns once they have ended, or when their time is up.
-pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    door: Arc<Door>,
+    rest: Option<Rest>,
+    config: &Config,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let connections = Arc::new(Semaphore::new(config.connections_max as usize));
     let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
     let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
+    let stall_max = Duration::from_millis(config.write_timeout_ms);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -55,7 +67,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
                 let guest = lobby.enter(address, permit);
-                drop(tokio::spawn(connection(stream, door.clone(), guest, upgrade_timeout, shutdown.clone())))
+                let (stream, rest) = (Stall::new(stream, stall_max), rest.clone());
+                drop(tokio::spawn(connection(stream, door.clone(), rest, guest, upgrade_timeout, shutdown.clone())))
             }
             // A new socket takes so few bytes at once, or it is gone.
             Err(_) => _ = stream.try_write(BUSY),
@@ -73,6 +86,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, config: &Config, mut 
 pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     door: Arc<Door>,
+    rest: Option<Rest>,
     guest: Guest,
     upgrade_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
@@ -80,38 +94,52 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let guest = Arc::new(guest);
     let waiting = guest.clone();
     let service = service_fn(move |request| {
-        let (door, guest) = (door.clone(), guest.clone());
-        async move { Ok::<_, Infallible>(answer(request, door, guest)) }
+        let (door, rest, guest) = (door.clone(), rest.clone(), guest.clone());
+        async move { Ok::<_, Infallible>(answer(request, door, rest, guest).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(upgrade_timeout);
     builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let asking = waiting.clone();
     tokio::select! {
         // The session that came out of it runs in its own task.
-        done = timeout(CONNECTION_MAX.max(upgrade_timeout), connection) => {
-            if let Ok(Err(error)) = done {
+        done = connection => {
+            if let Err(error) = done {
                 tracing::debug!(%error, "a connection ended");
             }
         }
+        () = asked_too_long(&asking, CONNECTION_MAX.max(upgrade_timeout)) => {}
         () = waiting.asked_to_go() => tracing::debug!("a connection made room for newer ones"),
         _ = shutdown.wait_for(|stopped| *stopped) => {}
     }
 }
 
-fn answer(request: Request<Incoming>, door: Arc<Door>, guest: Arc<Guest>) -> Answer {
+/// Returns when a connection has had its time; never, where it has shown a good token.
+async fn asked_too_long(guest: &Guest, asking_max: Duration) {
+    // wait: the time that whoever has shown no token may go on asking
+    sleep(asking_max).await;
+    if guest.is_welcome() {
+        std::future::pending().await
+    }
+}
+
+async fn answer(request: Request<Incoming>, door: Arc<Door>, rest: Option<Rest>, guest: Arc<Guest>) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => say(StatusCode::OK, "ok"),
         (&Method::GET, "/readyz") if door.is_ready() => say(StatusCode::OK, "ready"),
         (&Method::GET, "/readyz") => say(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
         (&Method::GET, "/v1/sync") => upgrade(request, door, guest),
         (_, "/healthz" | "/readyz" | "/v1/sync") => say(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
-        _ => say(StatusCode::NOT_FOUND, "not found"),
+        (_, path) => match rest.filter(|_| path.starts_with("/v1/")) {
+            Some(rest) => rest.answer(request, guest).await,
+            None => say(StatusCode::NOT_FOUND, "not found"),
+        },
     }
 }
 
 fn say(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut answer = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer

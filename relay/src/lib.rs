@@ -1,7 +1,7 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
-//! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room lobby backup` · `ws` · `http
-//! control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
+//! Layers, each using only those before it: `text clock` · `config catalog` · `auth` · `log` · `room lobby backup` · `ws` ·
+//! `service` · `rest` · `http control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
 #[cfg(feature = "planted")]
@@ -28,7 +28,9 @@ pub mod http;
 pub mod lobby;
 pub mod log;
 pub mod relay;
+pub mod rest;
 pub mod room;
+pub mod service;
 pub mod text;
 pub mod ws;
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -61,7 +62,7 @@ impl Lobby {
         waiting.next += 1;
         waiting.guests.insert(number, (address, gone.clone()));
         *waiting.addresses.entry(address).or_default() += 1;
-        Guest { lobby: self.clone(), number, gone, _permit: permit }
+        Guest { lobby: self.clone(), number, gone, welcomed: AtomicBool::new(false), _permit: permit }
     }
 
     fn held(&self) -> MutexGuard<'_, Waiting> {
@@ -74,13 +75,20 @@ pub struct Guest {
     lobby: Arc<Lobby>,
     number: u64,
     gone: Arc<Notify>,
+    welcomed: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Guest {
     /// It is a session now: it does not wait any more, and is not asked to go.
     pub fn welcome(&self) {
+        self.welcomed.store(true, Ordering::Relaxed);
         self.lobby.held().leave(self.number);
+    }
+
+    /// Whether it has shown a token.
+    pub fn is_welcome(&self) -> bool {
+        self.welcomed.load(Ordering::Relaxed)
     }
 
     /// Returns when it has to go.

@@ -1,8 +1,8 @@
 //! A whole relay: puts the parts together on one data folder and one address, and takes them down in order. Must not
 //! know command lines or signals.
 //!
-//! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), and `control` while a relay
-//! serves it (see [`crate::control`]).
+//! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), `service/` (see
+//! [`crate::service`]), and `control` while a relay serves it (see [`crate::control`]).
 
 use crate::auth::Auth;
 use crate::catalog::{Catalog, CatalogError};
@@ -11,7 +11,9 @@ use crate::config::{Config, ConfigError};
 use crate::control::Control;
 use crate::http;
 use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
+use crate::rest::Rest;
 use crate::room::Hub;
+use crate::service::Services;
 use crate::text::Told;
 use crate::ws::Door;
 use comptoir_engine::disk::{self, DiskError};
@@ -85,6 +87,11 @@ pub fn log_folder(data: &Path) -> PathBuf {
     data.join("log")
 }
 
+/// Where the service devices are in a data folder.
+pub fn service_folder(data: &Path) -> PathBuf {
+    data.join("service")
+}
+
 /// Opens the log of a data folder as the settings say.
 pub fn open_log(data: &Path, config: &Config) -> impl OpenDisk + use<> {
     let (dir, kind, cache_bytes) = (log_folder(data), config.store, config.cache_bytes);
@@ -137,7 +144,8 @@ impl Relay {
     /// Opens the data folder, makes what is missing in it, and serves at [`Config::listen`].
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (open, backup) = (open_log(data, &config), config.backup.clone());
-        let mut relay = Self::start_on(open, &keys_folder(data), config, clock).await?;
+        let service = service_folder(data);
+        let mut relay = Self::start_with(open, &keys_folder(data), Some(&service), config, clock).await?;
         let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
         let control = Arc::new(control);
         if let Some(settings) = backup {
@@ -152,10 +160,20 @@ impl Relay {
         Ok(relay)
     }
 
-    /// As [`Relay::start`], on any disk.
+    /// As [`Relay::start`], on any disk, and without REST.
     pub async fn start_on(
         open: impl OpenDisk,
         keys: &Path,
+        config: Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(open, keys, None, config, clock).await
+    }
+
+    async fn start_with(
+        open: impl OpenDisk,
+        keys: &Path,
+        service: Option<&Path>,
         config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
@@ -177,9 +195,16 @@ impl Relay {
         let keys = Arc::new(catalog);
         let auth = Auth::new(keys.clone(), clock.clone());
         let (shutdown, stopping) = watch::channel(false);
-        let door = Arc::new(Door::new(auth.clone(), Hub::new(log.clone(), &config), &config, stopping.clone()));
-        let serving = tokio::spawn(async move { http::serve(listener, door, &config, stopping).await });
-        let operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
+        let hub = Hub::new(log.clone(), &config);
+        let door = Arc::new(Door::new(auth.clone(), hub.clone(), &config, stopping.clone()));
+        let mut operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
+        let rest = service.map(|folder| {
+            let parts = (auth.clone(), hub, door.clone());
+            let services = Services::new(folder, parts, &config, clock.clone(), stopping.clone());
+            operating.push(tokio::spawn(services.clone().settle()));
+            Rest::new(services)
+        });
+        let serving = tokio::spawn(async move { http::serve(listener, door, rest, &config, stopping).await });
         Ok(Self { address, auth, keys, clock, log, committer, shutdown, serving, operating })
     }
 

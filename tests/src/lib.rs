@@ -8,6 +8,7 @@ pub mod memory;
 pub mod program;
 pub mod proxy;
 pub mod relay;
+pub mod rest;
 pub mod shop;
 pub mod small_disk;
 pub mod socket;

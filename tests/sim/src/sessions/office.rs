@@ -151,6 +151,6 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
         let (stream, from) = listener.accept().await?;
         let stream = RelayEnd { stream, conn: conn_from(&town, from) };
         let guest = lobby.enter(from.ip(), permits.clone().acquire_owned().await?);
-        tokio::spawn(http::connection(stream, door.clone(), guest, upgrade_timeout, stopping.clone()));
+        tokio::spawn(http::connection(stream, door.clone(), None, guest, upgrade_timeout, stopping.clone()));
     }
 }
