@@ -7,8 +7,8 @@ use crate::service::{Once, Service, Services};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header::{self, HeaderMap};
 use axum::http::request::Parts;
-use comptoir_engine::id::{Collection, LABEL_BYTES_MAX, RecordId};
 use comptoir_engine::Label;
+use comptoir_engine::id::{Collection, LABEL_BYTES_MAX, RecordId};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -33,7 +33,8 @@ impl FromRequestParts<Arc<Services>> for Caller {
         let workspace = given.iter().find(|(name, _)| *name == "workspace").map(|(_, value)| value);
         let workspace = workspace.ok_or_else(|| path("no workspace".to_owned()))?;
         let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let bearer =
+            bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let token = bearer.map(|(_, token)| token.trim()).ok_or(RestError::Token(TokenFault::Missing))?;
         let grant = services.auth().check(token, workspace).map_err(RestError::Token)?;
         if let Some(guest) = parts.extensions.get::<Arc<Guest>>() {

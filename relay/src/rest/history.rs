@@ -11,9 +11,7 @@ use axum::Json;
 use comptoir_engine::record::document::HISTORY_CHANGES_MAX;
 use comptoir_engine::record::json;
 use comptoir_engine::store::CONFLICTS_MAX;
-use comptoir_engine::{
-    Author, Collection, Conflict, Engine, HistoryPage, RecordId, StoreError, Value, Version,
-};
+use comptoir_engine::{Author, Collection, Conflict, Engine, HistoryPage, RecordId, StoreError, Value, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json_, json as object};
 use std::collections::BTreeMap;
@@ -259,7 +257,8 @@ fn readable_conflicts(
 }
 
 fn place(cursor: &str) -> Result<RecordId, RestError> {
-    let parts = super::cursor::reveal(cursor).ok_or_else(|| RestError::Query { cause: "cursor: none of this list".to_owned() })?;
+    let parts = super::cursor::reveal(cursor)
+        .ok_or_else(|| RestError::Query { cause: "cursor: none of this list".to_owned() })?;
     let part = |index: usize| parts.get(index).and_then(Json_::as_str).unwrap_or_default();
     Ok(RecordId::new(part(0), part(1))?)
 }

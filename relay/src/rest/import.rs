@@ -189,9 +189,8 @@ impl Import {
         let count = rows.len() as u64;
         let edits: Vec<_> = rows.into_iter().map(|row| (row.record, FieldEdit::Import(row.fields))).collect();
         let label = self.label.clone();
-        let commit = Write::new(Vec::new(), None, move |engine, now| {
-            Ok(engine.commit_labelled(&edits, label.as_ref(), now)?)
-        });
+        let commit =
+            Write::new(Vec::new(), None, move |engine, now| Ok(engine.commit_labelled(&edits, label.as_ref(), now)?));
         let Written { changed, created, .. } = self.service.write(commit).await?;
         self.counts.created += created;
         self.counts.changed += changed - created;

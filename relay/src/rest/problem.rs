@@ -95,10 +95,8 @@ pub(super) fn told(mut answer: Response<Body>, locale: &str) -> Response<Body> {
         tracing::warn!(%error, "a request failed");
     }
     let titles = format!("problem.s{}", status.as_u16());
-    let title = crate::_rust_i18n_try_translate(locale, &titles).map_or_else(
-        || status.canonical_reason().unwrap_or_default().to_owned(),
-        |title| title.into_owned(),
-    );
+    let title = crate::_rust_i18n_try_translate(locale, &titles)
+        .map_or_else(|| status.canonical_reason().unwrap_or_default().to_owned(), |title| title.into_owned());
     let problem = Problem {
         kind: format!("urn:comptoir:problem:{}", error.code()),
         title,
@@ -108,6 +106,8 @@ pub(super) fn told(mut answer: Response<Body>, locale: &str) -> Response<Body> {
     };
     *answer.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
     let headers = answer.headers_mut();
+    // Of the empty body that stood there.
+    headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-language"));
     if let Ok(language) = HeaderValue::from_str(locale) {

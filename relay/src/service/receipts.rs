@@ -23,9 +23,24 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Line {
-    Begun { key: String, says: String, at_ms: i64, digest: String, record: Option<(String, String)>, records: u64, absent: u64 },
-    Done { key: String, says: String, at_ms: i64, written: Written },
-    Dropped { key: String },
+    Begun {
+        key: String,
+        says: String,
+        at_ms: i64,
+        digest: String,
+        record: Option<(String, String)>,
+        records: u64,
+        absent: u64,
+    },
+    Done {
+        key: String,
+        says: String,
+        at_ms: i64,
+        written: Written,
+    },
+    Dropped {
+        key: String,
+    },
 }
 
 struct Known {
@@ -130,12 +145,8 @@ impl Receipts {
 
     /// Notes durably what it did.
     pub(super) fn end(&mut self, once: &Once, written: &Written, now: Timestamp) -> Result<(), ServiceError> {
-        let done = Line::Done {
-            key: once.key.clone(),
-            says: once.says.clone(),
-            at_ms: now.unix_ms,
-            written: written.clone(),
-        };
+        let done =
+            Line::Done { key: once.key.clone(), says: once.says.clone(), at_ms: now.unix_ms, written: written.clone() };
         self.append(&done)?;
         let known = Known { says: once.says.clone(), at_ms: now.unix_ms, written: Some(written.clone()) };
         if self.known.insert(once.key.clone(), known).is_none() {

@@ -265,9 +265,10 @@ impl Worker {
         loop {
             let held = self.unsent.front().is_some_and(|unsent| unsent.since.elapsed() > HOLD_AFTER);
             let ready = |waiting: &Waiting| self.place.has(waiting.target.0, waiting.target.1);
-            let next = self.waiting.iter().position(|waiting| {
-                ready(waiting) && (!held || matches!(waiting.job, Job::Look(_)))
-            });
+            let next = self
+                .waiting
+                .iter()
+                .position(|waiting| ready(waiting) && (!held || matches!(waiting.job, Job::Look(_))));
             let Some(waiting) = next.and_then(|index| self.waiting.remove(index)) else { return Ok(()) };
             match waiting.job {
                 Job::Look(look) => look(Ok(&self.engine)),
