@@ -262,7 +262,10 @@ fn open_folder(folder: &Path, settings: &Settings, rng: &mut StdRng) -> Result<E
     loop {
         match disk::open(folder, None, CACHE_BYTES) {
             Ok(opened) => return Engine::create(opened.disk, &opened.identity, settings.clone(), rng),
-            Err(DiskError::InUse { .. }) if begun.elapsed() < CLOSE_MAX => thread::sleep(Duration::from_millis(20)),
+            Err(DiskError::InUse { .. }) if begun.elapsed() < CLOSE_MAX => {
+                // wait: for the last owner, who closes the store in another thread
+                thread::sleep(Duration::from_millis(20));
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -12,7 +12,7 @@ use comptoir_engine::record::json;
 use comptoir_engine::wire::batch::Batch;
 use comptoir_engine::{Engine, StoreError, View};
 use serde::Serialize;
-use serde_json::Value as Json_;
+use serde_json::Value as JsonValue;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) struct FeedChange {
     deleted: bool,
     /// Its fields as they are now.
     #[schema(value_type = Object)]
-    fields: Json_,
+    fields: JsonValue,
 }
 
 /// A feed being read.

@@ -13,7 +13,7 @@ use comptoir_engine::record::json;
 use comptoir_engine::store::CONFLICTS_MAX;
 use comptoir_engine::{Author, Collection, Conflict, Engine, HistoryPage, RecordId, StoreError, Value, Version};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json_, json as object};
+use serde_json::{Map, Value as JsonValue, json as object};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
@@ -67,10 +67,10 @@ pub(super) struct Change {
     deleted: Option<bool>,
     /// The fields that it changed, each with `before` and `after`.
     #[schema(value_type = Object)]
-    fields: BTreeMap<String, Json_>,
+    fields: BTreeMap<String, JsonValue>,
 }
 
-fn value(value: &Value) -> Json_ {
+fn value(value: &Value) -> JsonValue {
     json::object(&[("value".to_owned(), value.clone())].into())["value"].take()
 }
 
@@ -80,7 +80,7 @@ impl From<&Version> for Change {
             let mut sides = Map::new();
             sides.extend(before.as_ref().map(|before| ("before".to_owned(), value(before))));
             sides.extend(after.as_ref().map(|after| ("after".to_owned(), value(after))));
-            Json_::Object(sides)
+            JsonValue::Object(sides)
         };
         Self {
             change: version.change.to_string(),
@@ -159,7 +159,7 @@ pub(super) struct Rivalry {
 pub(super) struct RivalValue {
     /// Any JSON value.
     #[schema(value_type = Value)]
-    value: Json_,
+    value: JsonValue,
     /// The change that set it.
     change: String,
     author: Who,
@@ -259,6 +259,6 @@ fn readable_conflicts(
 fn place(cursor: &str) -> Result<RecordId, RestError> {
     let parts = super::cursor::reveal(cursor)
         .ok_or_else(|| RestError::Query { cause: "cursor: none of this list".to_owned() })?;
-    let part = |index: usize| parts.get(index).and_then(Json_::as_str).unwrap_or_default();
+    let part = |index: usize| parts.get(index).and_then(JsonValue::as_str).unwrap_or_default();
     Ok(RecordId::new(part(0), part(1))?)
 }

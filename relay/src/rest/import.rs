@@ -100,10 +100,12 @@ pub(super) async fn import(
         let Some(frame) = frame else { break };
         let Ok(bytes) = frame.map_err(RestError::json)?.into_data() else { continue };
         rest.extend_from_slice(&bytes);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            import.line(&line).await?;
+        let mut done = 0;
+        while let Some(length) = rest[done..].iter().position(|byte| *byte == b'\n') {
+            import.line(&rest[done..=done + length]).await?;
+            done += length + 1;
         }
+        rest.drain(..done);
         if rest.len() > LINE_BYTES_MAX {
             return Err(RestError::BodyTooLarge { bytes_max: LINE_BYTES_MAX });
         }

@@ -117,7 +117,8 @@ pub(super) fn told(mut answer: Response<Body>, locale: &str) -> Response<Body> {
         StatusCode::UNAUTHORIZED => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        StatusCode::SERVICE_UNAVAILABLE => {
+        // What is saved already is not to be sent again.
+        StatusCode::SERVICE_UNAVAILABLE if *error != RestError::Service(ServiceError::Unsent) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
         _ => {}

@@ -12,7 +12,7 @@ use axum::response::IntoResponse as _;
 use comptoir_engine::record::json;
 use comptoir_engine::{PageCursor, Query, RecordId, View};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json_};
+use serde_json::{Map, Value as JsonValue};
 use utoipa::{IntoParams, ToSchema};
 
 /// The records of a page where nothing is said.
@@ -58,7 +58,7 @@ pub(super) struct Record {
     deleted: bool,
     /// A counter as its number, a timestamp as RFC 3339, bytes as base64.
     #[schema(value_type = Object)]
-    fields: Json_,
+    fields: JsonValue,
 }
 
 impl Record {
@@ -185,4 +185,4 @@ pub(super) fn tagged(mut answer: Response<Body>, etag: Option<&str>) -> Response
 }
 
 /// A JSON object as it came.
-pub(super) type Object = Map<String, Json_>;
+pub(super) type Object = Map<String, JsonValue>;

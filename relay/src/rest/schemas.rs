@@ -8,12 +8,12 @@ use super::writes::Done;
 use crate::service::Write;
 use axum::Json;
 use comptoir_engine::record::json;
-use serde_json::Value as Json_;
+use serde_json::Value as JsonValue;
 
 /// A collection's schema as its record's fields; empty where none was set.
 #[utoipa::path(get, path = "/v1/workspaces/{workspace}/collections/{collection}/schema", tag = "schemas",
     params(OfCollection), responses((status = 200, body = Object, description = "The schema")))]
-pub(super) async fn get(caller: Caller, Named(of): Named<OfCollection>) -> Result<Json<Json_>, RestError> {
+pub(super) async fn get(caller: Caller, Named(of): Named<OfCollection>) -> Result<Json<JsonValue>, RestError> {
     let collection = caller.reads(&of.collection)?;
     let found = caller.service()?.look(move |engine| Ok(engine.schema(&collection))).await?;
     Ok(Json(json::object(&found.fields())))
@@ -29,7 +29,7 @@ pub(super) async fn put(
 ) -> Result<Json<Done>, RestError> {
     let collection = caller.writes(&of.collection)?;
     caller.writes("_schemas")?;
-    let fields = json::fields(Json_::Object(payload.parse::<Object>()?)).map_err(RestError::json)?;
+    let fields = json::fields(JsonValue::Object(payload.parse::<Object>()?)).map_err(RestError::json)?;
     let write = Write::new(Vec::new(), None, move |engine, now| Ok(engine.set_schema(&collection, &fields, now)?));
     Ok(Json(caller.service()?.write(write).await?.into()))
 }

@@ -10,7 +10,7 @@ use comptoir_engine::record::json;
 use comptoir_engine::store::DEVICES;
 use comptoir_engine::{Collection, Engine, StoreError};
 use serde::Serialize;
-use serde_json::Value as Json_;
+use serde_json::Value as JsonValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -92,7 +92,7 @@ fn read_devices(engine: &Engine, collection: &Collection) -> Result<BTreeMap<Str
         after = Some(last.clone());
         for (_, view) in page.iter().filter(|(_, view)| !view.deleted) {
             let text = |name: &str| match json::object(&view.fields).get(name) {
-                Some(Json_::String(text)) => text.clone(),
+                Some(JsonValue::String(text)) => text.clone(),
                 _ => String::new(),
             };
             found.insert(text("device"), text("name"));

@@ -9,7 +9,7 @@ use axum::Json;
 use comptoir_engine::record::json;
 use comptoir_engine::{FieldEdit, RecordId, SeriesName};
 use serde::Deserialize;
-use serde_json::Value as Json_;
+use serde_json::Value as JsonValue;
 use std::collections::BTreeSet;
 use utoipa::{IntoParams, ToSchema};
 
@@ -56,7 +56,7 @@ impl Operation {
         let record = |collection: &str, key: &str| caller.writes_record(collection, key);
         Ok(match self {
             Self::Put { collection, key, fields } => {
-                let fields = json::fields(Json_::Object(fields)).map_err(RestError::json)?;
+                let fields = json::fields(JsonValue::Object(fields)).map_err(RestError::json)?;
                 (record(&collection, &key)?, FieldEdit::Set(fields))
             }
             Self::Incr { collection, key, field, by } => {

@@ -12,7 +12,7 @@ use axum::response::IntoResponse as _;
 use comptoir_engine::record::json;
 use comptoir_engine::{FieldEdit, Fields, RecordId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json_;
+use serde_json::Value as JsonValue;
 use utoipa::{IntoParams, ToSchema};
 
 /// What a write did. It is durable in the relay's log.
@@ -95,7 +95,7 @@ fn answered(written: Written) -> Response<Body> {
 }
 
 fn fields(payload: &Payload) -> Result<Fields, RestError> {
-    json::fields(Json_::Object(payload.parse::<Object>()?)).map_err(RestError::json)
+    json::fields(JsonValue::Object(payload.parse::<Object>()?)).map_err(RestError::json)
 }
 
 /// The edits that make a record hold exactly these fields.
@@ -145,7 +145,7 @@ pub(super) async fn patch(
     let record = caller.writes_record(&of.collection, &of.key)?;
     let given = payload.parse::<Object>()?;
     let gone: Vec<String> = given.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect();
-    let set = Json_::Object(given.into_iter().filter(|(_, value)| !value.is_null()).collect());
+    let set = JsonValue::Object(given.into_iter().filter(|(_, value)| !value.is_null()).collect());
     let set = json::fields(set).map_err(RestError::json)?;
     let of = record.clone();
     let plan = Box::new(move |found: Option<&Stated>| {
