@@ -113,3 +113,20 @@ fn a_refusal_says_what_and_why_in_the_readers_language() {
     let long = format!("{{\"text\":\"{}\"}}", "x".repeat(9 << 20));
     put(&[], long.as_bytes()).expect(413);
 }
+
+#[test]
+fn one_workspace_more_than_the_limit_is_told_to_come_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("relay.toml");
+    std::fs::write(&config, "services_max = 1\n").expect("a file");
+    let relay = Relay::start_with(&folder.path().join("relay"), &["--config", config.to_str().expect("a path")]);
+    let status = |workspace: &str| {
+        let client = Client::new(relay.address(), &relay.token(workspace));
+        client.get(&format!("/v1/workspaces/{workspace}/status"))
+    };
+    status("shop").expect(200);
+    let refused = status("garage").expect(503);
+    assert_eq!(refused.json()["code"], "services_full");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    status("shop").expect(200);
+}

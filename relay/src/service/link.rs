@@ -84,14 +84,13 @@ async fn write(mut sink: SplitSink<WebSocketStream<DuplexStream>, Message>, mut 
 
 async fn read(mut stream: SplitStream<WebSocketStream<DuplexStream>>, tell: mpsc::Sender<Vec<u8>>) {
     while let Ok(Some(Ok(message))) = timeout(SILENCE_MAX, stream.next()).await {
-        match message {
-            Message::Binary(frame) => {
-                if tell.send(frame.into()).await.is_err() {
-                    return;
-                }
-            }
+        let frame = match message {
+            Message::Binary(frame) => frame,
             Message::Close(_) => return,
-            _ => {}
+            _ => continue,
+        };
+        if tell.send(frame.into()).await.is_err() {
+            return;
         }
     }
 }
