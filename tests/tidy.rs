@@ -34,6 +34,8 @@ const RELAY: Layers = Layers {
         &["log", "logins"],
         &["room", "lobby", "backup", "tls"],
         &["ws"],
+        &["service"],
+        &["rest"],
         &["http", "control"],
         &["relay"],
         &["cmd"],

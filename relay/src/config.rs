@@ -85,6 +85,10 @@ pub struct Config {
     pub write_timeout_ms: u64,
     /// Time for the sessions to end when the relay stops, in milliseconds.
     pub shutdown_timeout_ms: u64,
+    /// Workspaces that are read and written over REST at once.
+    pub services_max: u32,
+    /// Time after which a workspace's service device is closed when nobody asks for it, in milliseconds.
+    pub service_idle_ms: u64,
 }
 
 /// Backups on time: the table `[backup]`.
@@ -170,6 +174,8 @@ impl Default for Config {
             ping_interval_ms: 20_000,
             write_timeout_ms: 10_000,
             shutdown_timeout_ms: 10_000,
+            services_max: 64,
+            service_idle_ms: 300_000,
         }
     }
 }
@@ -298,6 +304,8 @@ impl Config {
             ("idle_timeout_ms", self.idle_timeout_ms),
             ("ping_interval_ms", self.ping_interval_ms),
             ("write_timeout_ms", self.write_timeout_ms),
+            ("services_max", u64::from(self.services_max)),
+            ("service_idle_ms", self.service_idle_ms),
         ];
         if self.backup.as_ref().is_some_and(|backup| backup.keep == 0) {
             return Err(ConfigError::Zero { name: "backup.keep" });

@@ -4,6 +4,7 @@
 mod counted;
 mod readers;
 mod routes;
+mod stall;
 mod upgrade;
 
 use crate::config::Config;
@@ -15,6 +16,7 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use readers::At;
+use stall::Stall;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +101,7 @@ async fn taken(
     metrics: Metrics,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let stream = Counted::new(stream, metrics.clone());
+    let stream = Stall::new(Counted::new(stream, metrics.clone()), site.stall_max);
     let Some(tls) = tls else { return connection(stream, site, guest, shutdown).await };
     let shaken = tokio::select! {
         shaken = timeout(site.upgrade_timeout, tls.acceptor().accept(stream)) => shaken,
@@ -130,22 +132,33 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let guest = Arc::new(guest);
     let (waiting, answering) = (guest.clone(), site.clone());
     let service = service_fn(move |request| {
-        let answer = answering.answer(request, &guest);
-        async move { Ok::<_, Infallible>(answer) }
+        let (answering, guest) = (answering.clone(), guest.clone());
+        async move { Ok::<_, Infallible>(answering.answer(request, &guest).await) }
     });
+    let asking = waiting.clone();
     let connection = builder(&site).serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::select! {
         // The session that came out of it runs in its own task.
-        done = timeout(CONNECTION_MAX.max(site.upgrade_timeout), connection) => {
-            if let Ok(Err(error)) = done {
+        done = connection => {
+            if let Err(error) = done {
                 tracing::debug!(%error, "a connection ended");
             }
         }
+        () = asked_too_long(&asking, CONNECTION_MAX.max(site.upgrade_timeout)) => {}
         () = waiting.asked_to_go() => {
             tracing::debug!("a connection made room for newer ones");
             site.door.hub().log().metrics().connection_refused("crowded");
         }
         _ = shutdown.wait_for(|stopped| *stopped) => {}
+    }
+}
+
+/// Returns when a connection has had its time; never, where it has shown a good token.
+async fn asked_too_long(guest: &Guest, asking_max: Duration) {
+    // wait: the time that whoever has shown no token may go on asking
+    sleep(asking_max).await;
+    if guest.is_welcome() {
+        std::future::pending().await
     }
 }
 

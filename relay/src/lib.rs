@@ -1,7 +1,8 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
 //! Layers, each using only those before it: `text clock metrics` · `config catalog` · `auth audit` · `log logins` · `room lobby backup
-//! tls` · `ws` · `http control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended without a [`auth::Grant`].
+//! tls` · `ws` · `service` · `rest` · `http control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended
+//! without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
 #[cfg(feature = "planted")]
@@ -31,7 +32,9 @@ pub mod log;
 pub mod logins;
 pub mod metrics;
 pub mod relay;
+pub mod rest;
 pub mod room;
+pub mod service;
 pub mod text;
 pub mod tls;
 pub mod ws;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -61,7 +62,8 @@ impl Lobby {
         waiting.next += 1;
         waiting.guests.insert(number, (address, gone.clone()));
         *waiting.addresses.entry(address).or_default() += 1;
-        Guest { lobby: self.clone(), number, address, gone, _permit: permit }
+        let welcomed = AtomicBool::new(false);
+        Guest { lobby: self.clone(), number, address, gone, welcomed, _permit: permit }
     }
 
     /// How many wait.
@@ -80,13 +82,20 @@ pub struct Guest {
     number: u64,
     address: IpAddr,
     gone: Arc<Notify>,
+    welcomed: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Guest {
     /// It is a session now: it does not wait any more, and is not asked to go.
     pub fn welcome(&self) {
+        self.welcomed.store(true, Ordering::Relaxed);
         self.lobby.held().leave(self.number);
+    }
+
+    /// Whether it has shown a token.
+    pub fn is_welcome(&self) -> bool {
+        self.welcomed.load(Ordering::Relaxed)
     }
 
     /// Returns when it has to go.

@@ -1,8 +1,8 @@
 //! A whole relay: puts the parts together on one data folder and one address, and takes them down in order. Must not
 //! know command lines or signals.
 //!
-//! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), and `control` while a relay
-//! serves it (see [`crate::control`]).
+//! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), `service/` (see
+//! [`crate::service`]), and `control` while a relay serves it (see [`crate::control`]).
 
 use crate::audit::Audit;
 use crate::auth::{Auth, JwksError};
@@ -14,7 +14,9 @@ use crate::http::{self, Site};
 use crate::lobby::Lobby;
 use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
 use crate::logins::Jwks;
+use crate::rest::Rest;
 use crate::room::Hub;
+use crate::service::Services;
 use crate::text::Told;
 use crate::tls::{Tls, TlsError};
 use crate::ws::Door;
@@ -112,6 +114,11 @@ pub fn log_folder(data: &Path) -> PathBuf {
     data.join("log")
 }
 
+/// Where the service devices are in a data folder.
+pub fn service_folder(data: &Path) -> PathBuf {
+    data.join("service")
+}
+
 /// Opens the log of a data folder as the settings say.
 pub fn open_log(data: &Path, config: &Config) -> impl OpenDisk + use<> {
     let (dir, kind, cache_bytes) = (log_folder(data), config.store, config.cache_bytes);
@@ -184,7 +191,8 @@ impl Relay {
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (open, backup) = (open_log(data, &config), config.backup.clone());
         let audit = open_audit(data, &config, clock.clone())?;
-        let mut relay = Self::begin(open, &keys_folder(data), config, clock, audit).await?;
+        let service = service_folder(data);
+        let mut relay = Self::begin(open, &keys_folder(data), Some(&service), config, clock, audit).await?;
         let buckets = backup.as_ref().map(|backup| backup.s3.clone()).unwrap_or_default();
         let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
         let control = Arc::new(control.with_buckets(buckets));
@@ -200,7 +208,7 @@ impl Relay {
         Ok(relay)
     }
 
-    /// As [`Relay::start`], on any disk, and without an audit.
+    /// As [`Relay::start`], on any disk, and without REST and an audit.
     pub async fn start_on(
         open: impl OpenDisk,
         keys: &Path,
@@ -208,12 +216,13 @@ impl Relay {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let audit = Audit::none(clock.clone());
-        Self::begin(open, keys, config, clock, audit).await
+        Self::begin(open, keys, None, config, clock, audit).await
     }
 
     async fn begin(
         open: impl OpenDisk,
         keys: &Path,
+        service: Option<&Path>,
         config: Config,
         clock: Arc<dyn Clock>,
         audit: Audit,
@@ -246,8 +255,15 @@ impl Relay {
             operating.push(tokio::spawn(jwks.keep(logins, shutdown.subscribe())));
         }
         let hub = Hub::new(log.clone(), &config);
-        let door = Arc::new(Door::new(auth.clone(), audit, hub, &config, stopping.clone()));
-        let site = Arc::new(Site::new(door, Lobby::new(config.guests_max, config.guests_per_address_max), &config));
+        let door = Arc::new(Door::new(auth.clone(), audit, hub.clone(), &config, stopping.clone()));
+        let rest = service.map(|folder| {
+            let parts = (auth.clone(), hub, door.clone());
+            let services = Services::new(folder, parts, &config, clock.clone(), stopping.clone());
+            operating.push(tokio::spawn(services.clone().settle()));
+            Rest::new(services)
+        });
+        let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
+        let site = Arc::new(Site::new(door, rest, lobby, &config));
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
         let readers = readers.map(|(readers, _)| tokio::spawn(http::serve_readers(readers, site.clone())));
         if let Some(tls) = tls.clone() {

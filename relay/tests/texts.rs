@@ -46,4 +46,5 @@ fn every_text_of_the_command_line_is_there_in_both_languages() {
     assert!(!keys("en", "cli").is_empty());
     assert_eq!(keys("en", "cli"), keys("fr", "cli"));
     assert_eq!(keys("en", "said"), keys("fr", "said"));
+    assert_eq!(keys("en", "problem"), keys("fr", "problem"));
 }

@@ -144,7 +144,7 @@ async fn a_revoked_token_ends_its_session_within_a_second_and_no_other() {
     let mut device = Device::join(relay.address(), kit::hello("cafe", token.clone())).await.0;
     let mut untouched = Device::join(relay.address(), kit::hello("cafe", other)).await.0;
 
-    beside.revoke(&beside.read(&token).expect("a grant").id().to_owned()).expect("revoked");
+    beside.revoke(beside.read(&token).expect("a grant").id()).expect("revoked");
     assert_eq!(denied_within_a_second(&mut device).await, Denial::TokenRevoked);
     assert_eq!(denial(&relay, token).await, Denial::TokenRevoked);
     untouched.push(1, kit::pack(&[Author::new(1, "1").edit()])).await;

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod program;
 pub mod proxy;
 pub mod relay;
+pub mod rest;
 pub mod shop;
 pub mod small_disk;
 pub mod socket;

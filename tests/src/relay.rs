@@ -1,9 +1,16 @@
 //! A real relay: its own process, its own folder, a free port. Must not know devices.
 
 use crate::program::{Outcome, Running, binary, run};
+use comptoir_engine::WorkspaceId;
+use comptoir_engine::wire::message::Role;
+use comptoir_relay::auth::{Auth, Permissions, TokenRequest};
+use comptoir_relay::catalog::Catalog;
+use comptoir_relay::clock::SystemClock;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A relay that serves. Killed when dropped.
 pub struct Relay {
@@ -104,5 +111,19 @@ impl Relay {
     pub fn token_with(&self, workspace: &str, args: &[&str]) -> String {
         let mut command = command(&["token", "create", "--workspace", workspace]);
         run(command.args(args).arg("--data").arg(&self.data)).success().trim().to_owned()
+    }
+
+    /// An editor's token with access by collection, as in `sales=write`, signed with the relay's keys.
+    pub fn narrow_token(&self, workspace: &str, access: &[&str]) -> String {
+        let keys = Catalog::open(&self.data.join("keys")).expect("the relay's keys");
+        let request = TokenRequest {
+            workspace: WorkspaceId::new(workspace).expect("a name"),
+            role: Role::Editor,
+            permissions: Permissions::parse(access.iter().copied()).expect("permissions"),
+            subject: None,
+            name: String::new(),
+            valid_for: Duration::from_secs(3600),
+        };
+        Auth::new(Arc::new(keys), Arc::new(SystemClock)).issue(&request).expect("a token")
     }
 }

@@ -5,8 +5,9 @@ use super::upgrade::upgrade;
 use crate::config::Config;
 use crate::lobby::{Guest, Lobby};
 use crate::metrics::{CONTENT_TYPE, Process, Standing};
+use crate::rest::Rest;
 use crate::ws::Door;
-use http_body_util::Full;
+use axum::body::Body;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -14,31 +15,38 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Body>;
 
 /// What stands behind the routes.
 pub struct Site {
     pub(super) door: Arc<Door>,
     pub(super) lobby: Arc<Lobby>,
     pub(super) upgrade_timeout: Duration,
+    /// How long a write may wait.
+    pub(super) stall_max: Duration,
+    rest: Option<Rest>,
     readers: Readers,
     process: Process,
 }
 
 impl Site {
-    /// A site that lets devices through `door`.
-    pub fn new(door: Arc<Door>, lobby: Arc<Lobby>, config: &Config) -> Self {
+    /// A site that lets devices through `door`, and answers REST where there is any.
+    pub fn new(door: Arc<Door>, rest: Option<Rest>, lobby: Arc<Lobby>, config: &Config) -> Self {
         let readers = Readers::new(&config.metrics);
         let upgrade_timeout = Duration::from_millis(config.upgrade_timeout_ms);
-        Self { door, lobby, upgrade_timeout, readers, process: Process::starting() }
+        let stall_max = Duration::from_millis(config.write_timeout_ms);
+        Self { door, lobby, upgrade_timeout, stall_max, rest, readers, process: Process::starting() }
     }
 
     /// The answer at the address where devices come.
-    pub(super) fn answer(&self, request: Request<Incoming>, guest: &Arc<Guest>) -> Answer {
+    pub(super) async fn answer(&self, request: Request<Incoming>, guest: &Arc<Guest>) -> Answer {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/v1/sync") => upgrade(request, self.door.clone(), guest.clone()),
             (_, "/v1/sync") => say(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
-            _ => self.answer_operator(&request, At::PublicPort, guest.address()),
+            (_, path) => match self.rest.as_ref().filter(|_| path.starts_with("/v1/")) {
+                Some(rest) => rest.answer(request, guest.clone()).await,
+                None => self.answer_operator(&request, At::PublicPort, guest.address()),
+            },
         }
     }
 
@@ -67,14 +75,14 @@ impl Site {
             process: self.process,
         };
         let text = hub.log().metrics().text(&standing);
-        let mut answer = Response::new(Full::new(Bytes::from(text)));
+        let mut answer = Response::new(Body::from(Bytes::from(text)));
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         answer
     }
 }
 
 pub(super) fn say(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut answer = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer

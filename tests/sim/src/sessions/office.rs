@@ -147,7 +147,7 @@ pub(super) async fn process(town: Shared) -> turmoil::Result {
     let door = Arc::new(Door::new(auth, Audit::none(time), hub, &config, stopping.clone()));
     let permits = Arc::new(Semaphore::new(config.connections_max as usize));
     let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
-    let site = Arc::new(Site::new(door, lobby.clone(), &config));
+    let site = Arc::new(Site::new(door, None, lobby.clone(), &config));
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
     loop {
         let (stream, from) = listener.accept().await?;

@@ -1,0 +1,128 @@
+//! Why a request is refused. Must not know HTTP's statuses.
+
+use crate::auth::TokenFault;
+use crate::log::LogError;
+use crate::room::EnterError;
+use crate::service::ServiceError;
+use crate::text::Told;
+use comptoir_engine::id::{Collection, NameError};
+use comptoir_engine::{QueryError, StoreError};
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RestError {
+    #[error("{0}: send `Authorization: Bearer TOKEN` with a token made by `comptoir-relay token create`")]
+    Token(TokenFault),
+    #[error("this token may not do this with {collection}: ask for one that may")]
+    Forbidden { collection: String },
+    #[error("there is nothing at this address: see /v1/openapi.json")]
+    NoRoute,
+    #[error("this address knows other methods: see /v1/openapi.json")]
+    Method,
+    #[error("the body is longer than {bytes_max} bytes: send less at once")]
+    BodyTooLarge { bytes_max: usize },
+    #[error("the body must be {wanted}: set the content type")]
+    MediaType { wanted: &'static str },
+    #[error("the body did not come within {seconds} seconds: send it faster, or in parts")]
+    BodySlow { seconds: u64 },
+    #[error("the address's query is not valid ({cause}): see /v1/openapi.json")]
+    Query { cause: String },
+    #[error("the address is not valid ({cause}): see /v1/openapi.json")]
+    Path { cause: String },
+    #[error("the body is not what is expected here ({cause}): see /v1/openapi.json")]
+    Json { cause: String },
+    #[error("the header {name} is not valid ({cause}): correct it or leave it out")]
+    Header { name: &'static str, cause: String },
+    #[error("this is no cursor of a change feed: use one that it gave, or leave it out to begin at the first change")]
+    FeedCursor,
+    #[error(
+        "this cursor is of another history of this workspace, from before its log was made anew: leave it out to begin at the first change"
+    )]
+    FeedEpoch,
+    #[error(
+        "line {line} cannot be imported ({cause}); {saved} records before it are saved: correct it and send the file again"
+    )]
+    ImportLine { line: u64, cause: String, saved: u64 },
+    #[error("the relay is stopping or starting: try again")]
+    Unavailable,
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl RestError {
+    pub(super) fn forbidden(collection: &Collection) -> Self {
+        Self::Forbidden { collection: collection.to_string() }
+    }
+
+    pub(super) fn json(cause: impl ToString) -> Self {
+        Self::Json { cause: cause.to_string() }
+    }
+}
+
+impl From<NameError> for RestError {
+    fn from(error: NameError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<QueryError> for RestError {
+    fn from(error: QueryError) -> Self {
+        Self::Service(ServiceError::Store(StoreError::Query(error)))
+    }
+}
+
+impl From<EnterError> for RestError {
+    fn from(error: EnterError) -> Self {
+        match error {
+            EnterError::Log(error) => Self::Log(error),
+            EnterError::Full { .. } => Self::Unavailable,
+        }
+    }
+}
+
+impl Told for RestError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Token(TokenFault::Missing) => "token_missing",
+            Self::Token(TokenFault::TooLong | TokenFault::Invalid) => "token_invalid",
+            Self::Token(TokenFault::Expired) => "token_expired",
+            Self::Token(TokenFault::WrongWorkspace) => "token_workspace",
+            Self::Token(TokenFault::Revoked) => "token_revoked",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NoRoute => "no_route",
+            Self::Method => "method",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::MediaType { .. } => "media_type",
+            Self::BodySlow { .. } => "body_slow",
+            Self::Query { .. } => "request_query",
+            Self::Path { .. } => "request_path",
+            Self::Json { .. } => "request_body",
+            Self::Header { .. } => "request_header",
+            Self::FeedCursor => "feed_cursor",
+            Self::FeedEpoch => "feed_epoch",
+            Self::ImportLine { .. } => "import_line",
+            Self::Unavailable => "rest_unavailable",
+            Self::Log(error) => error.code(),
+            Self::Service(error) => error.code(),
+        }
+    }
+
+    fn args(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Forbidden { collection } => vec![("collection", collection.clone())],
+            Self::BodyTooLarge { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
+            Self::MediaType { wanted } => vec![("wanted", (*wanted).to_owned())],
+            Self::BodySlow { seconds } => vec![("seconds", seconds.to_string())],
+            Self::Query { cause } | Self::Path { cause } | Self::Json { cause } => vec![("cause", cause.clone())],
+            Self::Header { name, cause } => vec![("name", (*name).to_owned()), ("cause", cause.clone())],
+            Self::ImportLine { line, cause, saved } => {
+                vec![("line", line.to_string()), ("cause", cause.clone()), ("saved", saved.to_string())]
+            }
+            Self::Log(error) => error.args(),
+            Self::Service(error) => error.args(),
+            _ => Vec::new(),
+        }
+    }
+}
