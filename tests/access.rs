@@ -54,6 +54,7 @@ fn a_new_device_comes_with_a_link_once_and_its_token_is_listed_and_revoked() {
     assert_eq!((&listed[0]["subject"], &listed[0]["state"]), (&json!("device:till 2"), &json!("good")));
     said(&data, &["token", "revoke", listed[0]["id"].as_str().expect("an id")]);
     assert_eq!(tokens(&data)[0]["state"], "revoked");
+    wait::until("the relay has heard of it", || (till.run(&["sync"]).code != Some(0)).then_some(()));
     till.ok(&["put", "products", "tea", r#"{"stock":2}"#]);
     let line = till.fails(&["sync"]);
     assert!(line.contains("revoked") && line.contains("kept"), "{line}");

@@ -56,7 +56,8 @@ fn nothing_spoiled_in_a_place_goes_unseen_and_a_full_backup_heals_it() {
     let place = Place::new(folder.path());
     let relay = Relay::start(&place.data);
     let till = Device::init(&folder.path().join("till"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
-    put(&till, 0..3);
+    // More than the keys' part, so that the longest one is of a log.
+    put(&till, 0..60);
     place.take(&[]);
     for file in place.files("parts").into_iter().chain(place.files("backups")) {
         let good = fs::read(&file).expect("a file");

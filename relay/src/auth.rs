@@ -13,9 +13,7 @@ mod subject;
 
 use crate::catalog::{Catalog, CatalogError, Fact, Issued};
 use crate::clock::Clock;
-use crate::text::Told;
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use crate::text::{Told, hex};
 use claims::{Claims, Footer};
 use comptoir_engine::id::{Collection, WorkspaceId};
 use comptoir_engine::time::Timestamp;
@@ -270,7 +268,8 @@ impl Auth {
             name: request.name.clone(),
             iat: now.to_string(),
             exp: expires.to_string(),
-            jti: BASE64_URL_SAFE_NO_PAD.encode(token_id),
+            // No letter of it looks like an option on a command line.
+            jti: hex(&token_id),
             sub: request.subject.as_ref().map(Subject::to_string),
             collections: request.permissions.pairs().into_iter().map(access).collect(),
         };

@@ -17,7 +17,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use ledger::{Fact, Issued, Ledger, Offer};
 
@@ -251,7 +251,9 @@ impl Catalog {
             }
             let id = name.strip_suffix(".paserk").filter(|id| is_key_id(id));
             id.ok_or_else(|| CatalogError::NotAKey { path: path.clone() })?;
+            let newest = newest_file(dir).and_then(|newest| newest.map(|newest| modified(&newest)).transpose());
             write_private(dir, &path, text.trim()).map_err(|error| io_error(dir, &error))?;
+            newest.and_then(|newest| make_newest(&path, newest)).map_err(|error| io_error(dir, &error))?;
             read_key(&path)?;
         }
         Ledger::open(dir).map(drop)
@@ -313,6 +315,20 @@ fn newest_file(dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(newest.map(|(_, path)| path))
 }
 
+fn modified(path: &Path) -> io::Result<SystemTime> {
+    fs::metadata(path)?.modified()
+}
+
+/// Of two keys that were written in one tick of the file system's clock the later one is to be the newest too.
+fn make_newest(path: &Path, before: Option<SystemTime>) -> io::Result<()> {
+    match before {
+        Some(before) if modified(path)? <= before => {
+            OpenOptions::new().write(true).open(path)?.set_modified(before + Duration::from_millis(10))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read_key(path: &Path) -> Result<SigningKey, CatalogError> {
     let not_a_key = || CatalogError::NotAKey { path: path.to_owned() };
     if fs::metadata(path).map_err(|error| io_error(path, &error))?.len() > KEY_FILE_BYTES_MAX {
@@ -339,7 +355,13 @@ fn make_key(dir: &Path) -> Result<SigningKey, CatalogError> {
     let key = signing_key(pair.secret).ok_or(CatalogError::NoRandom)?;
     let mut text = String::new();
     key.secret.fmt(&mut text).map_err(|_| CatalogError::NoRandom)?;
-    write_private(dir, &key_path(dir, &key.id), &text).map_err(|error| io_error(dir, &error))?;
+    let path = key_path(dir, &key.id);
+    let made = newest_file(dir).and_then(|newest| {
+        let newest = newest.map(|newest| modified(&newest)).transpose()?;
+        write_private(dir, &path, &text)?;
+        make_newest(&path, newest)
+    });
+    made.map_err(|error| io_error(dir, &error))?;
     Ok(key)
 }
 

@@ -159,6 +159,37 @@ pub fn open_audit(data: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result
     opened.map_err(|error| StartError::Audit { path: data.join("audit"), cause: error.to_string() })
 }
 
+/// What a relay finds in its folder.
+struct OpenedParts {
+    log: Log,
+    committer: Committer,
+    keys: Arc<Catalog>,
+    audit: Audit,
+}
+
+/// The log first: a folder that is refused stays as it is. Waits for the disk.
+fn open_parts(
+    open: impl OpenDisk,
+    keys: &Path,
+    data: Option<&Path>,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<OpenedParts, StartError> {
+    let (log, committer) = Log::start(open, config, clock.clone())?;
+    let beside = || -> Result<_, StartError> {
+        let audit = data.map(|data| open_audit(data, config, clock.clone())).transpose()?;
+        Ok((Arc::new(Catalog::open(keys)?), audit.unwrap_or_else(|| Audit::none(clock.clone()))))
+    };
+    match beside() {
+        Ok((keys, audit)) => Ok(OpenedParts { log, committer, keys, audit }),
+        Err(error) => {
+            // Whoever starts again finds the log closed.
+            committer.stop(log);
+            Err(error)
+        }
+    }
+}
+
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
@@ -190,9 +221,7 @@ impl Relay {
     /// Opens the data folder, makes what is missing in it, and serves at [`Config::listen`].
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (open, backup) = (open_log(data, &config), config.backup.clone());
-        let audit = open_audit(data, &config, clock.clone())?;
-        let service = service_folder(data);
-        let mut relay = Self::begin(open, &keys_folder(data), Some(&service), config, clock, audit).await?;
+        let mut relay = Self::begin(open, &keys_folder(data), Some(data), config, clock).await?;
         let buckets = backup.as_ref().map(|backup| backup.s3.clone()).unwrap_or_default();
         let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
         let control = Arc::new(control.with_buckets(buckets));
@@ -215,17 +244,15 @@ impl Relay {
         config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let audit = Audit::none(clock.clone());
-        Self::begin(open, keys, None, config, clock, audit).await
+        Self::begin(open, keys, None, config, clock).await
     }
 
     async fn begin(
         open: impl OpenDisk,
         keys: &Path,
-        service: Option<&Path>,
+        data: Option<&Path>,
         config: Config,
         clock: Arc<dyn Clock>,
-        audit: Audit,
     ) -> Result<Self, StartError> {
         config.check()?;
         let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
@@ -239,14 +266,9 @@ impl Relay {
             Some(settings) => Some(Jwks::open(settings).await?),
             None => None,
         };
-        let opening = (config.clone(), clock.clone(), keys.to_owned());
-        let opened = spawn_blocking(move || -> Result<_, StartError> {
-            let (config, clock, keys) = opening;
-            let (log, committer) = Log::start(open, &config, clock)?;
-            Ok((log, committer, Catalog::open(&keys)?))
-        });
-        let (log, committer, catalog) = opened.await.map_err(|_| LogError::Unavailable)??;
-        let keys = Arc::new(catalog);
+        let opening = (config.clone(), clock.clone(), keys.to_owned(), data.map(Path::to_owned));
+        let opened = spawn_blocking(move || open_parts(open, &opening.2, opening.3.as_deref(), &opening.0, opening.1));
+        let OpenedParts { log, committer, keys, audit } = opened.await.map_err(|_| LogError::Unavailable)??;
         let (shutdown, stopping) = watch::channel(false);
         let mut operating = vec![tokio::spawn(watch_keys(keys.clone(), shutdown.subscribe()))];
         let mut auth = Auth::new(keys.clone(), clock.clone());
@@ -256,9 +278,9 @@ impl Relay {
         }
         let hub = Hub::new(log.clone(), &config);
         let door = Arc::new(Door::new(auth.clone(), audit, hub.clone(), &config, stopping.clone()));
-        let rest = service.map(|folder| {
+        let rest = data.map(service_folder).map(|folder| {
             let parts = (auth.clone(), hub, door.clone());
-            let services = Services::new(folder, parts, &config, clock.clone(), stopping.clone());
+            let services = Services::new(&folder, parts, &config, clock.clone(), stopping.clone());
             operating.push(tokio::spawn(services.clone().settle()));
             Rest::new(services)
         });
