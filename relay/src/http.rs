@@ -1,4 +1,4 @@
-//! The HTTP side: takes connections, with TLS where there is a certificate, and lets each ask what [`routes`] answer, until
+//! The HTTP side: takes connections, with TLS where there is a certificate, and lets each ask what `http/routes.rs` answers, until
 //! it becomes a session. Must not know what sessions say.
 
 mod counted;
