@@ -2,7 +2,7 @@
 //! know command lines or signals.
 //!
 //! The data folder holds `keys/` (see [`crate::catalog`]), `log/` (the store, see [`crate::log`]), `service/` (see
-//! [`crate::service`]), and `control` while a relay serves it (see [`crate::control`]).
+//! [`crate::service`]), `audit/` (see [`crate::audit`]), and `control` while a relay serves it (see [`crate::control`]).
 
 use crate::audit::Audit;
 use crate::auth::{Auth, JwksError};
