@@ -13,6 +13,7 @@ mod worker;
 mod write;
 
 use crate::auth::{Auth, Grant, Permissions, Subject, TokenRequest};
+use crate::catalog::make_private_folder;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lobby::Lobby;
@@ -246,6 +247,10 @@ fn open_store(services: &Services, workspace: &WorkspaceId) -> Result<(Engine, R
         device_name: "REST".to_owned(),
     };
     let folder = services.folder.join(workspace.as_str());
+    // The store holds a token of the relay's own.
+    make_private_folder(&services.folder)
+        .and_then(|()| make_private_folder(&folder))
+        .map_err(|cause| ServiceError::Folder { cause: cause.to_string() })?;
     let engine = loop {
         match open_folder(&folder.join(STORE), &settings, &mut rng) {
             Err(StoreError::Damaged { .. } | StoreError::Disk(DiskError::Damaged { .. })) => set_aside(&folder)?,
