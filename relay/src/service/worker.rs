@@ -296,9 +296,8 @@ impl Worker {
         match self.commit(write) {
             Ok(written) => self.wait_for_log(Some(reply), None, written),
             Err(error) => {
-                let fatal = matches!(&error, ServiceError::Store(error) if is_fatal(error));
                 drop(reply.send(Err(error.clone())));
-                if fatal {
+                if ends(&error) {
                     return Err(error);
                 }
             }
@@ -316,8 +315,7 @@ impl Worker {
         let committed = match commit(&mut self.engine, now) {
             Ok(committed) => committed,
             Err(error) => {
-                let fatal = matches!(&error, ServiceError::Store(error) if is_fatal(error));
-                if let Some(once) = once.as_ref().filter(|_| !fatal) {
+                if let Some(once) = once.as_ref().filter(|_| !ends(&error)) {
                     self.receipts.drop_begun(once)?;
                 }
                 return Err(error);
@@ -358,6 +356,15 @@ impl Unsent {
         if let Some(reply) = self.settled {
             drop(reply.send(outcome));
         }
+    }
+}
+
+/// Whether the store is to be opened again. A key whose end could not be noted is one: only opening finds out what it did,
+/// and until then the same request would be done twice.
+fn ends(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Store(error) => is_fatal(error),
+        error => matches!(error, ServiceError::Keys { .. }),
     }
 }
 
