@@ -113,10 +113,7 @@ fn events(feed: Feed, limit: usize) -> Response<Body> {
 /// The next events, or a sign of life; `None` ends the stream, and its reader comes again with the last cursor.
 async fn next(feed: &mut Feed, limit: usize) -> Option<Bytes> {
     loop {
-        let auth = feed.caller.services.auth().clone();
-        if auth.is_revoked(&feed.caller.grant) || auth.time_left(&feed.caller.grant).is_zero() {
-            return None;
-        }
+        let mut revocations = feed.caller.services.auth().revocations();
         let changes = feed.page(limit).await.ok()?;
         if !changes.is_empty() {
             let event = |change: &FeedChange| {
@@ -125,7 +122,6 @@ async fn next(feed: &mut Feed, limit: usize) -> Option<Bytes> {
             };
             return Some(changes.iter().map(event).collect::<String>().into());
         }
-        let mut revocations = auth.revocations();
         let mut shutdown = feed.caller.services.shutdown();
         tokio::select! {
             more = timeout(HEARTBEAT, feed.changed()) => match more {

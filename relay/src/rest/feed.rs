@@ -90,6 +90,8 @@ impl Feed {
 
     /// At most `changes_max` changes; empty when nothing more has happened.
     pub(super) async fn page(&mut self, changes_max: usize) -> Result<Vec<FeedChange>, RestError> {
+        // Who waited may have lost the right to what came.
+        self.caller.check_again()?;
         loop {
             let tail = self.seat.room().head().tail;
             if self.place.after >= tail {
