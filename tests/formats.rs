@@ -213,6 +213,14 @@ fn stores_of_every_released_format_open_hold_what_was_written_and_go_on() {
             let late = Device::init(&folder.path().join("late"), WORKSPACE, &relay.url(), &relay.token(WORKSPACE));
             late.sync();
             assert_eq!(lines(&late, &["export"]), lines(&till, &["export"]));
+            let narrow = relay.narrow_token(WORKSPACE, &["*=none", "products=read"]);
+            let narrow = Device::init(&folder.path().join("narrow"), WORKSPACE, &relay.url(), &narrow);
+            narrow.sync();
+            assert_eq!(
+                narrow.get("products", "tea"),
+                late.get("products", "tea"),
+                "a log without its digests by collection"
+            );
             late.ok(&["incr", "products", "tea", "stock", "-5"]);
             late.sync();
             till.ok(&["incr", "products", "tea", "stock", "-1"]);

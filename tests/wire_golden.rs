@@ -10,7 +10,7 @@ use comptoir_engine::record::json;
 use comptoir_engine::store::Store;
 use comptoir_engine::wire::batch::{self, Batch, Style};
 use comptoir_engine::wire::message::{
-    Ack, Denial, Entries, FromDevice, FromRelay, Hello, Paired, Refused, Role, Welcome, Writable,
+    Ack, Denial, Entries, FromDevice, FromRelay, Hello, Paired, Reach, Refused, Role, Welcome,
 };
 use comptoir_engine::{FieldEdit, RecordId, Settings, Timestamp, Value, WorkspaceId};
 use comptoir_tests::golden::{self, Golden};
@@ -71,8 +71,9 @@ fn from_relay() -> Vec<(String, FromRelay)> {
     messages.push(("ack-at-the-tail".to_owned(), FromRelay::Ack(ack)));
     messages.push(("ack-refused".to_owned(), FromRelay::Ack(Ack { push: 1, through: None, digest: None, refused })));
     let paired = Paired { workspace: "corner-bar".to_owned(), token: "v4.public.abc".to_owned() };
-    let writable = Writable { others: false, named: vec![("sales".to_owned(), true)] };
-    messages.push(("writable".to_owned(), FromRelay::Writable(writable)));
+    let sales = Reach { others: false, named: vec![("sales".to_owned(), true)] };
+    messages.push(("writable".to_owned(), FromRelay::Writable(sales.clone())));
+    messages.push(("readable".to_owned(), FromRelay::Readable(sales)));
     messages.push(("paired".to_owned(), FromRelay::Paired(paired)));
     for (name, denial) in denials() {
         messages.push((format!("denied-{name}"), FromRelay::Denied(denial)));
@@ -96,6 +97,7 @@ fn kind_of_relay(message: &FromRelay) -> &'static str {
         FromRelay::Reconciled { .. } => "reconciled",
         FromRelay::Paired(_) => "paired",
         FromRelay::Writable(_) => "writable",
+        FromRelay::Readable(_) => "readable",
     }
 }
 

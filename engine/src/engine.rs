@@ -22,6 +22,7 @@ mod history;
 mod messages;
 mod queries;
 
+use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::event::{Event, State, Status};
 use crate::id::{Collection, DeviceId, Key, RecordId, SeriesName};
@@ -239,13 +240,20 @@ impl Engine {
         if planted!(OutboxIgnored) {
             return self.session.is_live() && self.session.confirmed().is_some();
         }
-        let equal = |(_, digest)| digest == self.store.digest() || planted!(DigestUnchecked);
-        self.is_settled() && self.session.confirmed().is_some_and(equal)
+        let equal = |(_, digest)| digest == self.digest() || planted!(DigestUnchecked);
+        // What was refused where nothing is shown is in no digest that is compared.
+        let whole = self.session.readable().is_none() || self.store.quarantined() == 0;
+        whole && self.is_settled() && self.session.confirmed().is_some_and(equal)
     }
 
     /// Nothing waits and the cursor is at the tail, but the relay has another digest there.
     fn differs(&self) -> bool {
-        self.is_settled() && self.session.confirmed().is_some_and(|(_, digest)| digest != self.store.digest())
+        self.is_settled() && self.session.confirmed().is_some_and(|(_, digest)| digest != self.digest())
+    }
+
+    /// The digest of what the relay shows this session.
+    fn digest(&self) -> Digest {
+        self.store.digest_of(|collection| self.session.may_read(collection))
     }
 
     fn is_settled(&self) -> bool {

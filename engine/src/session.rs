@@ -8,7 +8,7 @@ pub mod reconcile;
 use crate::digest::Digest;
 use crate::id::{Collection, Cursor, LogEpoch, LogSeq};
 use crate::time::Now;
-use crate::wire::message::{Denial, PUSH_WINDOW_BYTES, PUSHES_MAX, Role, Welcome, Writable};
+use crate::wire::message::{Denial, PUSH_WINDOW_BYTES, PUSHES_MAX, Reach, Role, Welcome};
 use rand::RngExt as _;
 use std::collections::VecDeque;
 
@@ -68,7 +68,9 @@ pub struct Session {
     epoch: LogEpoch,
     role: Role,
     /// Where the token may write, where that is not everywhere.
-    writable: Option<Writable>,
+    writable: Option<Reach>,
+    /// What it may read, where that is not everything.
+    readable: Option<Reach>,
     in_flight: VecDeque<InFlight>,
     next_push: u64,
     next_transaction: u64,
@@ -88,6 +90,7 @@ impl Default for Session {
             epoch: LogEpoch::NONE,
             role: Role::Reader,
             writable: None,
+            readable: None,
             in_flight: VecDeque::new(),
             next_push: 1,
             next_transaction: 0,
@@ -131,7 +134,7 @@ impl Session {
         self.next_transaction = 0;
         self.confirmed = None;
         self.reconciled = false;
-        self.writable = None;
+        (self.writable, self.readable) = (None, None);
         self.heard_ms = now.monotonic_ms;
     }
 
@@ -171,8 +174,13 @@ impl Session {
     }
 
     /// The token may write here only.
-    pub fn handle_writable(&mut self, writable: Writable) {
+    pub fn handle_writable(&mut self, writable: Reach) {
         self.writable = Some(writable);
+    }
+
+    /// The token may read this only: comes before the welcome.
+    pub fn handle_readable(&mut self, readable: Reach) {
+        self.readable = Some(readable);
     }
 
     /// The relay ended the session.
@@ -300,6 +308,16 @@ impl Session {
     /// Whether the token lets this session send changes of this collection's records.
     pub fn may_write(&self, collection: &Collection) -> bool {
         self.sends() && self.writable.as_ref().is_none_or(|writable| writable.contains(collection))
+    }
+
+    /// What the token may read, where that is not everything.
+    pub fn readable(&self) -> Option<&Reach> {
+        self.readable.as_ref()
+    }
+
+    /// Whether the relay's log is seen by this session with this collection in it.
+    pub fn may_read(&self, collection: &Collection) -> bool {
+        self.readable.as_ref().is_none_or(|readable| readable.contains(collection))
     }
 
     /// Whether there are collections that the token may not write in.

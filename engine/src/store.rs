@@ -10,6 +10,7 @@ mod indexes;
 mod keys;
 mod local;
 mod outbox;
+mod place;
 mod quarantine;
 mod query;
 mod read;
@@ -26,9 +27,7 @@ use crate::archive::ArchiveError;
 use crate::codec::{self, CodecError, Versioned};
 use crate::digest::Digest;
 use crate::disk::{Disk, DiskError, txn, txn::Txn};
-use crate::id::{
-    ActorId, Collection, Cursor, DeviceId, LogEpoch, LogSeq, NameError, RecordId, TransactionId, WorkspaceId,
-};
+use crate::id::{ActorId, Collection, DeviceId, NameError, RecordId, TransactionId, WorkspaceId};
 use crate::query::QueryError;
 use crate::record::{DocumentFault, EditError, Schema, SchemaError, Shape};
 use crate::time::Timestamp;
@@ -293,31 +292,15 @@ impl Store {
         self.device
     }
 
-    /// Where the device is in the relay's log.
-    pub fn cursor(&self) -> Option<Cursor> {
-        let (epoch, through) = self.state.cursor?;
-        Some(Cursor { epoch: LogEpoch(epoch), through: LogSeq(through) })
-    }
-
-    /// From now on the device is at no place of any log: histories are compared after the next welcome, whichever relay's.
-    /// What is taken in from one log need not be in another one that the old place stands for. Becomes durable with the
-    /// next commit.
-    pub fn lose_place(&mut self) -> Result<(), StoreError> {
-        let nowhere = Some((LogEpoch::NONE.0, 0));
-        if self.state.cursor == nowhere {
-            return Ok(());
-        }
-        let state = StateRow { cursor: nowhere, ..self.state.clone() };
-        let mut tx = Txn::new(&*self.disk);
-        put_row(&mut tx, keys::state(), &state)?;
-        tx.commit()?;
-        self.state = state;
-        Ok(())
-    }
-
     /// The digest of all records, those not yet on the relay included.
     pub fn digest(&self) -> Digest {
-        self.collections.values().fold(Digest::default(), |sum, row| sum.plus(Digest(row.digest)))
+        self.digest_of(|_| true)
+    }
+
+    /// The same of some collections' records.
+    pub fn digest_of(&self, counts: impl Fn(&Collection) -> bool) -> Digest {
+        let counted = self.collections.iter().filter(|(name, _)| counts(name));
+        counted.fold(Digest::default(), |sum, (_, row)| sum.plus(Digest(row.digest)))
     }
 
     /// Records that are not deleted, Comptoir's own left out.

@@ -17,7 +17,7 @@ use crate::text::{Told, hex};
 use claims::{Claims, Footer};
 use comptoir_engine::id::{Collection, WorkspaceId};
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX, Writable};
+use comptoir_engine::wire::message::{Denial, Reach, Role, TOKEN_BYTES_MAX};
 pub use jwt::{JWKS_BYTES_MAX, JwksError, Logins};
 use pairing::Guesses;
 pub use pairing::{Code, GUESSES_MAX, PairFault};
@@ -67,8 +67,18 @@ impl Grant {
     }
 
     /// Where it may write, where that is not everywhere although the role is more than a reader's.
-    pub fn writable(&self) -> Option<Writable> {
+    pub fn writable(&self) -> Option<Reach> {
         self.permissions.writable(self.role)
+    }
+
+    /// What it may read, where that is not everything.
+    pub fn readable(&self) -> Option<Reach> {
+        self.permissions.readable()
+    }
+
+    /// Whether any collection of the shop's may be read.
+    pub fn reads_any(&self) -> bool {
+        self.permissions.reads_any()
     }
 
     /// Whether every collection may be read.

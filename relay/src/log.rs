@@ -9,6 +9,7 @@ mod migrate;
 mod read;
 mod rebuild;
 mod rows;
+mod shown;
 mod turns;
 mod whole;
 mod writer;
@@ -22,7 +23,7 @@ use comptoir_engine::codec::CodecError;
 use comptoir_engine::disk::{Disk, DiskError};
 use comptoir_engine::id::{LogEpoch, LogSeq};
 use comptoir_engine::wire::BatchFault;
-use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Refused};
+use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Reach, Refused};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -148,16 +149,22 @@ pub struct Entry {
     pub seq: LogSeq,
     /// The position of the entry before it; 0 for the first.
     pub after: LogSeq,
-    /// One push.
+    /// One push; no bytes where nothing of it is shown.
     pub batch: Vec<u8>,
 }
 
 /// Whoever follows a workspace. Called by the committer, in order; must not wait.
 pub trait Listener: Send + Sync {
+    /// What of the log it is shown; everything unless said.
+    fn reach(&self) -> Option<&Reach> {
+        None
+    }
+
     /// The log as it is when the listener joins.
     fn opened(&self, epoch: LogEpoch, head: Head);
 
-    /// These entries are durable; the last one is the tail. Their authors have no receipt yet.
+    /// These entries are durable; the last one is the tail. Their authors have no receipt yet. Who is shown a part is handed
+    /// no entries, but reads them.
     fn appended(&self, entries: &[Arc<Entry>], head: Head);
 
     /// The authors of what was appended have their receipts: now it may go to the others.

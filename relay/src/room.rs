@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::log::{Entry, Head, Listener, Log, LogError};
 use crate::metrics::Workspace;
 use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
+use comptoir_engine::wire::message::Reach;
 use recent::Recent;
 pub use shares::Shares;
 use std::collections::HashMap;
@@ -56,9 +57,17 @@ pub struct Room {
     /// How far each session has been sent the log.
     followers: Mutex<Vec<Weak<AtomicU64>>>,
     shares: Shares,
+    /// What of the log is shown here, where that is not everything.
+    reach: Option<Reach>,
+    /// The rooms where less of the same log is shown.
+    shown: Mutex<HashMap<Reach, Weak<Room>>>,
 }
 
 impl Listener for Room {
+    fn reach(&self) -> Option<&Reach> {
+        self.reach.as_ref()
+    }
+
     fn opened(&self, epoch: LogEpoch, head: Head) {
         // Set once: a room joins its log once.
         let _ = self.epoch.set(epoch);
@@ -122,10 +131,25 @@ impl Hub {
     pub async fn enter(self: &Arc<Self>, grant: &Grant) -> Result<Seat, EnterError> {
         let room = self.room(grant.workspace())?;
         let (workspace, changes, follower) = (grant.workspace().clone(), room.progress.subscribe(), room.follower());
-        let seat = Seat { hub: self.clone(), workspace, changes, follower, room };
-        let listener: Weak<dyn Listener> = Arc::downgrade(&seat.room) as Weak<dyn Listener>;
-        seat.room.attached.get_or_try_init(|| self.log.attach(grant, listener)).await?;
+        let seat = Seat { hub: self.clone(), workspace, changes, follower, whole: room.clone(), room };
+        self.attach(&seat.whole, grant).await?;
         Ok(seat)
+    }
+
+    /// As [`Hub::enter`], for a seat that is shown what the grant may read.
+    pub async fn enter_as_shown(self: &Arc<Self>, grant: &Grant) -> Result<Seat, EnterError> {
+        let mut seat = self.enter(grant).await?;
+        if let Some(reach) = grant.readable() {
+            seat.room = seat.whole.shown(reach, self.config.recent_bytes_max);
+            seat.changes = seat.room.progress.subscribe();
+            self.attach(&seat.room, grant).await?;
+        }
+        Ok(seat)
+    }
+
+    async fn attach(&self, room: &Arc<Room>, grant: &Grant) -> Result<(), LogError> {
+        let listener: Weak<dyn Listener> = Arc::downgrade(room) as Weak<dyn Listener>;
+        room.attached.get_or_try_init(|| self.log.attach(grant, listener)).await.map(|_| ())
     }
 
     /// The room, with one more session counted in it.
@@ -166,7 +190,21 @@ impl Room {
             sessions: AtomicU32::new(0),
             followers: Mutex::default(),
             shares: Shares::new(&Config::default()),
+            reach: None,
+            shown: Mutex::default(),
         }
+    }
+
+    /// The room of those who are shown this much of the log.
+    fn shown(&self, reach: Reach, recent_bytes_max: usize) -> Arc<Self> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|_, room| room.strong_count() > 0);
+        if let Some(room) = shown.get(&reach).and_then(Weak::upgrade) {
+            return room;
+        }
+        let room = Arc::new(Self { reach: Some(reach.clone()), ..Self::new(recent_bytes_max) });
+        shown.insert(reach, Arc::downgrade(&room));
+        room
     }
 
     /// What its sessions may take together.
@@ -225,6 +263,8 @@ impl Room {
 pub struct Seat {
     hub: Arc<Hub>,
     workspace: WorkspaceId,
+    /// Where it is counted.
+    whole: Arc<Room>,
     room: Arc<Room>,
     changes: watch::Receiver<Progress>,
     follower: Arc<AtomicU64>,
@@ -236,7 +276,12 @@ impl Seat {
         self.follower.store(place.map_or(NOWHERE, |place| place.0), Ordering::Relaxed);
     }
 
-    /// The room.
+    /// The whole workspace's room, whose shares the session has its part of.
+    pub fn whole(&self) -> &Arc<Room> {
+        &self.whole
+    }
+
+    /// The room, with what of the log is shown to the session.
     pub fn room(&self) -> &Arc<Room> {
         &self.room
     }
@@ -252,6 +297,6 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.hub.leave(&self.workspace, &self.room);
+        self.hub.leave(&self.workspace, &self.whole);
     }
 }

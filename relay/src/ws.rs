@@ -170,12 +170,15 @@ impl Door {
             }
             End::Denied(fault.into())
         })?;
-        if !grant.reads_all() {
+        if !grant.reads_any() {
             return Err(End::Denied(Denial::TokenTooNarrow));
         }
-        let entered = timeout(self.deadlines.hello, self.hub.enter(&grant)).await;
+        let entered = timeout(self.deadlines.hello, self.hub.enter_as_shown(&grant)).await;
         let seat = entered.map_err(|_| LogError::Unavailable)??;
-        incoming.welcome(seat.room().clone());
+        incoming.welcome(seat.whole().clone());
+        if let Some(readable) = grant.readable() {
+            outgoing.start(&FromRelay::Readable(readable)).await?;
+        }
         let (exchange, welcome) = Exchange::begin(&hello, &grant, seat.room());
         outgoing.start(&welcome).await?;
         let (workspace, device, device_name) = (grant.workspace(), hello.device(), named(&hello));

@@ -10,6 +10,8 @@ use crate::time::Now;
 use crate::wire::Style;
 use crate::wire::message::{Ack, Entries, FromDevice, FromRelay, PULL_WINDOW_BYTES, WANTED_MAX, Welcome};
 
+/// What lies in front of the device's place was hidden from it.
+const WIDENED: &str = "the token shows more than the one before: histories are compared";
 /// Pushes that are on their way hold the changes as they were.
 const PARTED: &str = "this store was rolled back or copied: its newest edits go on under a new author";
 
@@ -48,6 +50,11 @@ impl Engine {
                 Ok(())
             }
             FromRelay::Welcome(welcome) => self.welcome(&welcome),
+            FromRelay::Readable(readable) if !self.session.is_live() => {
+                self.session.handle_readable(readable);
+                Ok(())
+            }
+            FromRelay::Readable(_) => self.hang_up("the relay changed what the token may read".to_owned()),
             _ if !self.session.is_live() => self.hang_up("the relay spoke before its welcome".to_owned()),
             FromRelay::Paired(_) => self.hang_up("the relay paired a device that did not ask".to_owned()),
             FromRelay::Writable(writable) => {
@@ -77,6 +84,9 @@ impl Engine {
     fn welcome(&mut self, welcome: &Welcome) -> Result<(), StoreError> {
         let follows = self.session.handle_welcome(welcome, self.store.cursor());
         self.tell(Event::Status);
+        if self.store.note_reach(self.session.readable())? {
+            return self.hang_up(WIDENED.to_owned());
+        }
         if follows {
             return Ok(());
         }
@@ -133,7 +143,9 @@ impl Engine {
         if !self.session.begin_reconcile() {
             return self.hang_up("relay and device hold different histories: they will be compared again".to_owned());
         }
-        match Reconcile::begin(self.store.leaves()?) {
+        let mut leaves = self.store.leaves()?;
+        leaves.retain(|(_, record)| self.session.may_read(&record.collection));
+        match Reconcile::begin(leaves) {
             Ok((reconcile, payload)) => {
                 self.reconcile = Some(reconcile);
                 self.queue.push_back(FromDevice::Reconcile { payload });

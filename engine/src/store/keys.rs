@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `m` `settings` | workspace, relay, token, device name |
 //! | `m` `identity` | marker, device id, actor |
+//! | `m` `reach` | what the relay showed of its log last, where that was not everything |
 //! | `m` `state` | cursor, counts, next numbers |
 //! | `c` collection | records, deleted records, digest, what the views were made by |
 //! | `r` collection `0` key | a record: view, lineage, small snapshot, tail |
@@ -28,6 +29,10 @@ pub(super) fn settings() -> Vec<u8> {
 
 pub(super) fn identity() -> Vec<u8> {
     b"midentity".to_vec()
+}
+
+pub(super) fn reach() -> Vec<u8> {
+    b"mreach".to_vec()
 }
 
 pub(super) fn state() -> Vec<u8> {

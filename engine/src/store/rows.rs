@@ -6,6 +6,7 @@ use crate::gate::{Lineage, Refusal};
 use crate::id::WorkspaceId;
 use crate::record::StoredRegisters;
 use crate::record::shape::Print;
+use crate::wire::message::Reach;
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(super) struct SettingsRow {
@@ -50,6 +51,9 @@ pub(super) struct StateRow {
     pub(super) quarantine_next: u64,
     pub(super) quarantined: u64,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(super) struct ReachRow(pub(super) Reach);
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 pub(super) struct CollectionRow {
@@ -155,6 +159,7 @@ versioned! {
     SettingsRow = "the store's settings",
     IdentityRow = "the store's identity",
     StateRow = "the store's state",
+    ReachRow = "the token's reach",
     CollectionRow = "a collection's row",
     DocumentRow = "a record's document",
     OutboxRow = "an outbox entry",

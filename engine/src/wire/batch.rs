@@ -163,6 +163,11 @@ impl Batch {
         self.columns.record.len()
     }
 
+    /// The collections of its records; more may be named than have any.
+    pub fn collections(&self) -> impl Iterator<Item = &str> {
+        self.columns.collections.iter().map(String::as_str)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.columns.record.is_empty()

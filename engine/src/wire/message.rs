@@ -114,8 +114,8 @@ pub enum Denial {
     /// Taken back by the relay's operator.
     #[error("the token has been revoked: ask for a new one")]
     TokenRevoked,
-    /// It hides some collections, and a device holds them all.
-    #[error("the token may not read every collection, which a device needs: ask for one that may")]
+    /// It hides every collection.
+    #[error("the token may not read any collection, so there is nothing for a device: ask for one that may")]
     TokenTooNarrow,
     /// Nobody gave this code out, it was used, or its time is over.
     #[error("the relay does not know this pairing code, or it was used or is too old: ask for a new one")]
@@ -158,20 +158,26 @@ pub struct Entries {
     pub digest: Option<[u8; 32]>,
 }
 
-/// The collections that a token may write in.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Writable {
-    /// Whether it may in those that are not named.
+/// Collections, as far as a token reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Reach {
+    /// Whether it reaches those that are not named.
     pub others: bool,
-    /// Whether it may in these.
+    /// Whether it reaches these.
     pub named: Vec<(String, bool)>,
 }
 
-impl Writable {
-    /// Whether it may in this one.
+impl Reach {
+    /// Whether it reaches this one.
     pub fn contains(&self, collection: &Collection) -> bool {
         let named = self.named.iter().find(|(name, _)| name == collection.as_str());
-        named.map_or(self.others, |(_, writable)| *writable)
+        named.map_or(self.others, |(_, reached)| *reached)
+    }
+
+    /// Whether it reaches nothing that `other` does not.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let names = || self.named.iter().chain(&other.named).filter_map(|(name, _)| Collection::new(name).ok());
+        (other.others || !self.others) && names().all(|name| other.contains(&name) || !self.contains(&name))
     }
 }
 
@@ -258,7 +264,10 @@ pub enum FromRelay {
     /// The code was good.
     Paired(Paired),
     /// Right behind the welcome where the token may not write everywhere: where it may.
-    Writable(Writable),
+    Writable(Reach),
+    /// Before the welcome where the token may not read everything: what it may. All that the relay says of entries and
+    /// digests is said of these collections alone.
+    Readable(Reach),
 }
 
 impl Versioned for FromDevice {

@@ -1,7 +1,7 @@
 //! What a token lets do with each collection's records. Must not know tokens or sessions.
 
 use comptoir_engine::id::{Collection, NameError};
-use comptoir_engine::wire::message::{Role, Writable};
+use comptoir_engine::wire::message::{Reach, Role};
 use std::collections::BTreeMap;
 
 /// The most collections that one token names.
@@ -10,6 +10,8 @@ pub const COLLECTIONS_MAX: usize = 32;
 const OTHERS: &str = "*";
 /// What every device keeps of itself: it may write there wherever it may write at all.
 const OF_DEVICES: [&str; 2] = ["_devices", "_series"];
+/// What records look like.
+const SCHEMAS: &str = "_schemas";
 
 /// What may be done with a collection's records. Each allows what those before it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,16 +124,37 @@ impl Permissions {
     }
 
     /// Where somebody with this role may write, where that is not everywhere.
-    pub fn writable(&self, role: Role) -> Option<Writable> {
+    pub fn writable(&self, role: Role) -> Option<Reach> {
         if *self == Self::ALL || role < Role::Editor {
             return None;
         }
         let named = self.collections.keys().map(Collection::as_str).chain(OF_DEVICES);
-        let writable = |name: &str| {
-            let collection = Collection::new(name).ok()?;
-            Some((name.to_owned(), self.of_role(role, &collection) == Access::Write))
+        let writable =
+            |name: &str| Some((name.to_owned(), self.of_role(role, &Collection::new(name).ok()?) == Access::Write));
+        Some(Reach { others: self.others == Access::Write, named: named.filter_map(writable).collect() })
+    }
+
+    /// What may be read, where that is not everything.
+    pub fn readable(&self) -> Option<Reach> {
+        if self.reads_all() {
+            return None;
+        }
+        let own = OF_DEVICES.into_iter().chain([SCHEMAS]).filter(|name| !self.names(name));
+        let named = self.collections.keys().map(Collection::as_str).chain(own);
+        let readable = |name: &str| {
+            Some((name.to_owned(), self.of_role(Role::Reader, &Collection::new(name).ok()?) >= Access::Read))
         };
-        Some(Writable { others: self.others == Access::Write, named: named.filter_map(writable).collect() })
+        Some(Reach { others: self.others >= Access::Read, named: named.filter_map(readable).collect() })
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.collections.keys().any(|named| named.as_str() == name)
+    }
+
+    /// Whether any collection of the shop's may be read.
+    pub fn reads_any(&self) -> bool {
+        let named = self.collections.iter().filter(|(name, _)| !name.is_reserved());
+        self.others >= Access::Read || named.into_iter().any(|(_, access)| *access >= Access::Read)
     }
 
     /// Whether every collection may be read.

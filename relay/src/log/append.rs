@@ -2,14 +2,15 @@
 //! know threads or who waits for the answer.
 
 use super::lineages::Lineages;
-use super::rows::{self, DocumentRow, Head, WorkspaceRow};
+use super::rows::{self, CollectionRow, DocumentRow, Head, WorkspaceRow};
 use super::{ENTRY_BYTES_MAX, Entry, LogError, Outcome, Receipt};
 use crate::auth::{Access, Grant};
 use comptoir_engine::change::Change;
+use comptoir_engine::digest::Digest;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::txn::{self, Txn};
 use comptoir_engine::gate::{Admission, Lineage, Refusal};
-use comptoir_engine::id::{DocumentId, LogSeq, RecordId, WorkspaceId};
+use comptoir_engine::id::{Collection, DocumentId, LogSeq, RecordId, WorkspaceId};
 use comptoir_engine::wire::batch::{self, Batch, Item, Style, Unpacked};
 use comptoir_engine::wire::message::{Refused, Role};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,6 +27,8 @@ struct Staged<'d> {
     row: WorkspaceRow,
     lineages: Lineages<'d>,
     touched: HashSet<RecordId>,
+    /// By how much each collection's digest is to move.
+    moved: BTreeMap<Collection, Digest>,
     entries: Vec<Arc<Entry>>,
 }
 
@@ -134,6 +137,11 @@ impl<'d> Group<'d> {
                     let key = rows::document_key(&workspace, &record);
                     txn.put(key, &rows::encode(&DocumentRow { lineage })?);
                 }
+                for (collection, moved) in staged.moved {
+                    let key = rows::collection_key(&workspace, collection.as_str());
+                    let row: CollectionRow = rows::decode(txn::read(self.disk, &key)?)?.unwrap_or_default();
+                    txn.put_short(key, &rows::encode(&CollectionRow { digest: Digest(row.digest).plus(moved).0 })?);
+                }
                 txn.put(rows::workspace_key(&workspace), &rows::encode(&staged.row)?);
             }
             appended.push(Appended { workspace, entries: staged.entries, head });
@@ -152,7 +160,7 @@ impl<'d> Group<'d> {
             let row = rows::decode(txn::read(self.disk, &rows::workspace_key(workspace))?)?;
             let row = row.ok_or_else(|| LogError::Damaged(format!("the row of workspace {workspace} is missing")))?;
             let lineages = Lineages::new(self.disk, workspace.clone());
-            let staged = Staged { row, lineages, touched: HashSet::new(), entries: Vec::new() };
+            let staged = Staged { row, lineages, touched: HashSet::new(), moved: BTreeMap::new(), entries: Vec::new() };
             self.workspaces.insert(workspace.clone(), staged);
         }
         self.workspaces.get_mut(workspace).ok_or(LogError::Unavailable)
@@ -221,7 +229,10 @@ impl Staged<'_> {
         for (record, lineage) in lineages {
             let document = DocumentId::derive(workspace, &record);
             let before = self.lineages.get(&record)?.leaf(&document);
-            digest = digest.minus(before).plus(lineage.leaf(&document));
+            let moved = lineage.leaf(&document).minus(before);
+            digest = digest.plus(moved);
+            let of_collection = self.moved.entry(record.collection.clone()).or_default();
+            *of_collection = of_collection.plus(moved);
             self.touched.insert(record.clone());
             self.lineages.set(record, lineage);
         }

@@ -4,6 +4,7 @@
 use super::append::item;
 use super::jobs::Jobs;
 use super::rows::{self, DocumentRow};
+use super::shown::show_entries;
 use super::{Entry, Log, LogError};
 use crate::auth::Grant;
 use comptoir_engine::change::Change;
@@ -55,9 +56,28 @@ impl Reader {
         read_entries(&*self.disk, grant.workspace(), after, through, bytes_max)
     }
 
+    /// As [`Log::shown_entries`], at once.
+    pub fn shown_entries(
+        &self,
+        grant: &Grant,
+        after: LogSeq,
+        through: LogSeq,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, LogError> {
+        let entries = self.entries(grant, after, through, bytes_max)?;
+        match grant.readable() {
+            Some(reach) => show_entries(&*self.disk, grant.workspace(), &reach, entries),
+            None => Ok(entries),
+        }
+    }
+
     /// As [`Log::leaves`], at once.
     pub fn leaves(&self, grant: &Grant) -> Result<Vec<Leaf>, LogError> {
-        read_leaves(&*self.disk, grant.workspace())
+        let mut leaves = read_leaves(&*self.disk, grant.workspace())?;
+        if let Some(reach) = grant.readable() {
+            leaves.retain(|(_, record)| reach.contains(&record.collection));
+        }
+        Ok(leaves)
     }
 
     /// As [`Log::records`], at once: each batch goes to `send`, whose error ends it.
@@ -87,7 +107,19 @@ impl Log {
         self.read(move |reader| reader.entries(&grant, after, through, bytes_max)).await
     }
 
-    /// The leaf of every document. A document that changes while they are read has one of its states since the call.
+    /// The same entries with what the grant may read alone: where that is nothing, a batch is no bytes.
+    pub async fn shown_entries(
+        &self,
+        grant: &Grant,
+        after: LogSeq,
+        through: LogSeq,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, LogError> {
+        let grant = grant.clone();
+        self.read(move |reader| reader.shown_entries(&grant, after, through, bytes_max)).await
+    }
+
+    /// The leaf of every document that the grant may read. A document that changes while they are read has one of its states since the call.
     pub async fn leaves(&self, grant: &Grant) -> Result<Vec<Leaf>, LogError> {
         let grant = grant.clone();
         self.read(move |reader| reader.leaves(&grant)).await

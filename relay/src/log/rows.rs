@@ -6,6 +6,7 @@
 //! w 00 <workspace>                           WorkspaceRow: epoch, tail, digest, when it was made
 //! e 00 <workspace> 00 <seq, u64 BE>          an entry: one push, the batch's own bytes (see engine, wire::batch)
 //! d 00 <workspace> 00 <collection> 00 <key>  DocumentRow: the document's lineage; each change with its entry's seq
+//! g 00 <workspace> 00 <collection>           CollectionRow: the digest of the collection's records
 //! c 00 <workspace>                           CompactedRow: through where short entries have become long ones
 //! ```
 //!
@@ -41,6 +42,17 @@ pub(super) struct WorkspaceRow {
 
 impl Versioned for WorkspaceRow {
     const WHAT: &'static str = "a workspace's row";
+    const VERSION: u8 = 1;
+}
+
+/// One collection's part of the workspace's digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub(super) struct CollectionRow {
+    pub(super) digest: [u8; 32],
+}
+
+impl Versioned for CollectionRow {
+    const WHAT: &'static str = "a collection's row";
     const VERSION: u8 = 1;
 }
 
@@ -126,6 +138,18 @@ pub(super) fn document_key(workspace: &WorkspaceId, record: &RecordId) -> Vec<u8
     key.push(0);
     key.extend_from_slice(record.key.as_str().as_bytes());
     key
+}
+
+pub(super) fn collection_key(workspace: &WorkspaceId, collection: &str) -> Vec<u8> {
+    let mut key = collections(workspace).0;
+    key.extend_from_slice(collection.as_bytes());
+    key
+}
+
+/// Where the rows of a workspace's collections begin and end.
+pub(super) fn collections(workspace: &WorkspaceId) -> (Vec<u8>, Vec<u8>) {
+    let end = |end: u8| [b"g\0", workspace.as_str().as_bytes(), &[end]].concat();
+    (end(0), end(1))
 }
 
 /// Where a workspace's documents begin and end.

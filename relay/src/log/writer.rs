@@ -3,7 +3,8 @@
 
 use super::append::Group;
 use super::compact::{Compacted, Growth, Look};
-use super::rows::{self, IdentityRow, WorkspaceRow};
+use super::rows::{self, Head, IdentityRow, WorkspaceRow};
+use super::shown::{mend_collections, show_head};
 use super::{Listener, LogError, OpenedDisk, Outcome, Reader};
 use crate::auth::Grant;
 use comptoir_engine::disk::Disk;
@@ -11,6 +12,7 @@ use comptoir_engine::disk::txn::{self, Txn};
 use comptoir_engine::id::{LogEpoch, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::Batch;
+use comptoir_engine::wire::message::Reach;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -103,10 +105,18 @@ impl Writer {
             !listeners.is_empty()
         });
         if let Some(each) = listener.upgrade() {
-            each.opened(row.epoch(), row.head());
+            if each.reach().is_some() {
+                mend_collections(&*self.disk, workspace, row.head())?;
+            }
+            each.opened(row.epoch(), self.shown(workspace, each.reach(), row.head())?);
             self.listeners.entry(workspace.clone()).or_default().push(listener);
         }
         Ok(())
+    }
+
+    /// The head as whoever has this reach sees it.
+    fn shown(&self, workspace: &WorkspaceId, reach: Option<&Reach>, head: Head) -> Result<Head, LogError> {
+        reach.map_or(Ok(head), |reach| show_head(&*self.disk, workspace, reach, head))
     }
 
     /// Stores a group by one flush. On an error nobody is answered: the receivers find their senders dropped.
@@ -122,14 +132,16 @@ impl Writer {
         for each in appended.iter().filter(|each| !each.entries.is_empty()) {
             self.growth.appended(&each.workspace, each.entries.len(), each.head.tail);
             for listener in self.listeners.get(&each.workspace).into_iter().flatten().filter_map(Weak::upgrade) {
-                listener.appended(&each.entries, each.head);
+                let entries = if listener.reach().is_none() { each.entries.as_slice() } else { &[] };
+                listener.appended(entries, self.shown(&each.workspace, listener.reach(), each.head)?);
                 told.push(listener);
             }
         }
         for (push, outcome) in pushes.into_iter().zip(outcomes) {
             let Some(mut outcome) = outcome else { continue };
             if let (Outcome::Stored(receipt), Some(head)) = (&mut outcome, heads.get(push.grant.workspace())) {
-                receipt.head = *head;
+                let workspace = push.grant.workspace();
+                receipt.head = self.shown(workspace, push.grant.readable().as_ref(), *head)?;
             }
             // The session may have ended: its push is durable all the same.
             let _ = push.done.send(outcome);

@@ -13,7 +13,7 @@ use crate::auth::Grant;
 use crate::log::{ENTRY_BYTES_MAX, Entry, Head, LogError, Outcome};
 use crate::room::Room;
 use comptoir_engine::id::{LogSeq, RecordId};
-use comptoir_engine::wire::message::{Ack, Denial, FromDevice, FromRelay, Hello, Welcome, Writable};
+use comptoir_engine::wire::message::{Ack, Denial, FromDevice, FromRelay, Hello, Reach, Welcome};
 use std::sync::Arc;
 
 /// What a device's message asks of the log.
@@ -56,7 +56,7 @@ pub enum Due {
 pub struct Exchange {
     device: String,
     /// Said right behind the welcome.
-    writable: Option<Writable>,
+    writable: Option<Reach>,
     follow: Follow,
     pushes: Pushes,
     comparing: Comparing,

@@ -87,7 +87,7 @@ impl Follow {
                 // Several that became one: others' among them, perhaps.
                 self.own = self.own.split_off(&LogSeq(entry.seq.0 + 1));
             }
-            if !self.own.remove(&entry.seq) {
+            if !self.own.remove(&entry.seq) && !entry.batch.is_empty() {
                 let next = bytes + entry.batch.len() + BATCH_OVERHEAD_BYTES;
                 let full =
                     !batches.is_empty() && next > MESSAGE_BYTES || next > FRAME_BYTES_MAX - MESSAGE_OVERHEAD_BYTES;

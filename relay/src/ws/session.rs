@@ -57,7 +57,7 @@ impl Session {
         permits: Arc<Semaphore>,
         deadlines: Deadlines,
     ) -> Self {
-        let own = seat.room().shares().comparisons().clone();
+        let own = seat.whole().shares().comparisons().clone();
         let compare = Compare::new(log.clone(), pass.grant().clone(), own, permits);
         let (outcomes, listening, page) = (VecDeque::new(), None, None);
         Self { exchange, pass, seat, log, outcomes, compare, listening, page, deadlines, pinged: Instant::now() }
@@ -109,7 +109,8 @@ impl Session {
                 Due::Message(message) => return outgoing.start(&message).await,
                 Due::Page { after, through, bytes_max } => {
                     let (log, grant) = (self.log.clone(), self.pass.grant().clone());
-                    self.page = Some(Box::pin(async move { log.entries(&grant, after, through, bytes_max).await }));
+                    self.page =
+                        Some(Box::pin(async move { log.shown_entries(&grant, after, through, bytes_max).await }));
                 }
                 Due::Nothing => {}
             }
