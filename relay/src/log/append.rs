@@ -24,11 +24,12 @@ pub(super) struct Group<'d> {
 
 /// One workspace as it will be after the group.
 struct Staged<'d> {
+    disk: &'d dyn Disk,
     row: WorkspaceRow,
     lineages: Lineages<'d>,
     touched: HashSet<RecordId>,
-    /// By how much each collection's digest is to move.
-    moved: BTreeMap<Collection, Digest>,
+    /// The digests of the collections that were touched.
+    collections: BTreeMap<Collection, Digest>,
     entries: Vec<Arc<Entry>>,
 }
 
@@ -137,10 +138,9 @@ impl<'d> Group<'d> {
                     let key = rows::document_key(&workspace, &record);
                     txn.put(key, &rows::encode(&DocumentRow { lineage })?);
                 }
-                for (collection, moved) in staged.moved {
+                for (collection, digest) in staged.collections {
                     let key = rows::collection_key(&workspace, collection.as_str());
-                    let row: CollectionRow = rows::decode(txn::read(self.disk, &key)?)?.unwrap_or_default();
-                    txn.put_short(key, &rows::encode(&CollectionRow { digest: Digest(row.digest).plus(moved).0 })?);
+                    txn.put_short(key, &rows::encode(&CollectionRow { digest: digest.0 })?);
                 }
                 txn.put(rows::workspace_key(&workspace), &rows::encode(&staged.row)?);
             }
@@ -160,7 +160,14 @@ impl<'d> Group<'d> {
             let row = rows::decode(txn::read(self.disk, &rows::workspace_key(workspace))?)?;
             let row = row.ok_or_else(|| LogError::Damaged(format!("the row of workspace {workspace} is missing")))?;
             let lineages = Lineages::new(self.disk, workspace.clone());
-            let staged = Staged { row, lineages, touched: HashSet::new(), moved: BTreeMap::new(), entries: Vec::new() };
+            let staged = Staged {
+                disk: self.disk,
+                row,
+                lineages,
+                touched: HashSet::new(),
+                collections: BTreeMap::new(),
+                entries: Vec::new(),
+            };
             self.workspaces.insert(workspace.clone(), staged);
         }
         self.workspaces.get_mut(workspace).ok_or(LogError::Unavailable)
@@ -225,13 +232,22 @@ impl Staged<'_> {
         lineages: HashMap<RecordId, Lineage>,
         entry: Entry,
     ) -> Result<(), LogError> {
+        // What may fail comes first: a push is staged whole or not at all.
+        for record in lineages.keys() {
+            self.lineages.get(record)?;
+            if !self.collections.contains_key(&record.collection) {
+                let row = txn::read(self.disk, &rows::collection_key(workspace, record.collection.as_str()))?;
+                let row: CollectionRow = rows::decode(row)?.unwrap_or_default();
+                self.collections.insert(record.collection.clone(), Digest(row.digest));
+            }
+        }
         let mut digest = self.row.head().digest;
         for (record, lineage) in lineages {
             let document = DocumentId::derive(workspace, &record);
             let before = self.lineages.get(&record)?.leaf(&document);
             let moved = lineage.leaf(&document).minus(before);
             digest = digest.plus(moved);
-            let of_collection = self.moved.entry(record.collection.clone()).or_default();
+            let of_collection = self.collections.entry(record.collection.clone()).or_default();
             *of_collection = of_collection.plus(moved);
             self.touched.insert(record.clone());
             self.lineages.set(record, lineage);
