@@ -74,6 +74,7 @@ fn from_relay() -> Vec<(String, FromRelay)> {
     let sales = Reach { others: false, named: vec![("sales".to_owned(), true)] };
     messages.push(("writable".to_owned(), FromRelay::Writable(sales.clone())));
     messages.push(("readable".to_owned(), FromRelay::Readable(sales)));
+    messages.push(("token-wanted".to_owned(), FromRelay::TokenWanted));
     messages.push(("paired".to_owned(), FromRelay::Paired(paired)));
     for (name, denial) in denials() {
         messages.push((format!("denied-{name}"), FromRelay::Denied(denial)));
@@ -98,6 +99,7 @@ fn kind_of_relay(message: &FromRelay) -> &'static str {
         FromRelay::Paired(_) => "paired",
         FromRelay::Writable(_) => "writable",
         FromRelay::Readable(_) => "readable",
+        FromRelay::TokenWanted => "token-wanted",
     }
 }
 

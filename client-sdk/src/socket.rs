@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::machine::{Connecting, Machine, Stream};
 use crate::tls::{self, Fault};
 use comptoir_engine::session::{PING_INTERVAL_MS, SILENCE_MAX_MS};
-use comptoir_engine::wire::message::{FRAME_BYTES_MAX, SUBPROTOCOL};
+use comptoir_engine::wire::message::FRAME_BYTES_MAX;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::pin::Pin;
@@ -19,7 +19,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,9 +110,8 @@ fn is_tls(address: &str) -> bool {
 /// The request for a session, and where it goes.
 fn request(address: &str) -> Result<(Request, String, u16), String> {
     let unusable = || format!("\"{address}\" is not a relay's address: use ws://HOST:PORT or wss://HOST:PORT");
-    let mut request =
-        format!("{}/v1/sync", address.trim_end_matches('/')).into_client_request().map_err(|_| unusable())?;
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    // The path and each message say their version: a subprotocol on top would be 74 bytes of each connection.
+    let request = format!("{}/v1/sync", address.trim_end_matches('/')).into_client_request().map_err(|_| unusable())?;
     let host = request.uri().host().ok_or_else(unusable)?.trim_matches(['[', ']']).to_owned();
     let port = request.uri().port_u16().unwrap_or(if is_tls(address) { 443 } else { 80 });
     Ok((request, host, port))

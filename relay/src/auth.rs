@@ -7,6 +7,7 @@
 
 mod claims;
 mod jwt;
+mod known;
 mod pairing;
 mod permissions;
 mod subject;
@@ -17,8 +18,9 @@ use crate::text::{Told, hex};
 use claims::{Claims, Footer};
 use comptoir_engine::id::{Collection, WorkspaceId};
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::{Denial, Reach, Role, TOKEN_BYTES_MAX};
+use comptoir_engine::wire::message::{Denial, Reach, Role, TOKEN_BYTES_MAX, TOKEN_BYTES_SHORT, is_short_name};
 pub use jwt::{JWKS_BYTES_MAX, JwksError, Logins};
+use known::Known;
 use pairing::Guesses;
 pub use pairing::{Code, GUESSES_MAX, PairFault};
 use pasetors::Public;
@@ -234,12 +236,13 @@ pub struct Auth {
     clock: Arc<dyn Clock>,
     guesses: Arc<Guesses>,
     logins: Option<Arc<Logins>>,
+    known: Arc<Known>,
 }
 
 impl Auth {
     /// Stands on these keys and this clock.
     pub fn new(catalog: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, clock, guesses: Arc::default(), logins: None }
+        Self { catalog, clock, guesses: Arc::default(), logins: None, known: Arc::default() }
     }
 
     /// Takes tokens of this login too.
@@ -314,6 +317,18 @@ impl Auth {
             return Err(TokenFault::WrongWorkspace);
         }
         Ok(grant)
+    }
+
+    /// The token that a device has shown, also by its short name; `None` where no token of that name was found good here.
+    pub fn spell_out(&self, token: String) -> Option<String> {
+        if is_short_name(&token) { self.known.find(&token) } else { Some(token) }
+    }
+
+    /// From now on the token, which was found good, can be shown by its short name.
+    pub fn remember(&self, token: &str) {
+        if token.len() > TOKEN_BYTES_SHORT {
+            self.known.add(token);
+        }
     }
 
     /// What a token of this relay says, whether or not it still opens anything.

@@ -12,10 +12,15 @@ use crate::lobby::Guest;
 use crate::metrics::Metrics;
 use crate::tls::Tls;
 use counted::Counted;
+use hyper::StatusCode;
+use hyper::header::{DATE, HeaderValue};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use readers::At;
+use routes::Answer;
 use stall::Stall;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -133,10 +138,11 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let (waiting, answering) = (guest.clone(), site.clone());
     let service = service_fn(move |request| {
         let (answering, guest) = (answering.clone(), guest.clone());
-        async move { Ok::<_, Infallible>(answering.answer(request, &guest).await) }
+        async move { Ok::<_, Infallible>(dated(answering.answer(request, &guest).await)) }
     });
     let asking = waiting.clone();
-    let connection = builder(&site).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection =
+        builder(&site).auto_date_header(false).serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::select! {
         // The session that came out of it runs in its own task.
         done = connection => {
@@ -151,6 +157,17 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
         _ = shutdown.wait_for(|stopped| *stopped) => {}
     }
+}
+
+/// With the date, which every answer says but the one that begins a session: there it would be a good part of what an idle
+/// device's connection costs (RFC 9110, section 6.6.1, leaves it to the server).
+fn dated(mut answer: Answer) -> Answer {
+    let now = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now());
+    let now = now.ok().and_then(|now| HeaderValue::from_str(&now).ok());
+    if let Some(now) = now.filter(|_| answer.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        answer.headers_mut().insert(DATE, now);
+    }
+    answer
 }
 
 /// Returns when a connection has had its time; never, where it has shown a good token.

@@ -144,24 +144,38 @@ impl Door {
         socket::close(outgoing, incoming, end).await;
     }
 
+    /// A message of a device that was not welcomed yet.
+    async fn first<S: AsyncRead + AsyncWrite + Unpin>(&self, incoming: &mut Incoming<S>) -> Result<FromDevice, End> {
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => Err(End::Denied(Denial::ShuttingDown)),
+            first = timeout(self.deadlines.hello, incoming.next()) => first.map_err(|_| End::Silent)?,
+        }
+    }
+
     /// The first message, its token, the welcome.
     async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         outgoing: &mut Outgoing<S>,
         incoming: &mut Incoming<S>,
     ) -> Result<(Session, Span), End> {
-        let first = timeout(self.deadlines.hello, incoming.next());
-        let mut shutdown = self.shutdown.clone();
-        let first = tokio::select! {
-            biased;
-            () = stopped(&mut shutdown) => return Err(End::Denied(Denial::ShuttingDown)),
-            first = first => first.map_err(|_| End::Silent)??,
-        };
-        let hello = match first {
+        let mut hello = match self.first(incoming).await? {
             FromDevice::Hello(hello) => hello,
             FromDevice::Pair { code } => return Err(self.pair(outgoing, &code).await?),
             _ => return Err(End::Denied(Denial::OutOfTurn)),
         };
+        match self.auth.spell_out(std::mem::take(&mut hello.token)) {
+            Some(token) => hello.token = token,
+            None => {
+                outgoing.start(&FromRelay::TokenWanted).await?;
+                outgoing.flushed().await?;
+                let FromDevice::Hello(again) = self.first(incoming).await? else {
+                    return Err(End::Denied(Denial::OutOfTurn));
+                };
+                hello = again;
+            }
+        }
         let grant = self.auth.check(&hello.token, &hello.workspace).map_err(|fault| {
             tracing::info!(%fault, "a device was turned away");
             // Whoever has no good token writes no lines into a file that is kept.
@@ -173,6 +187,7 @@ impl Door {
         if !grant.reads_any() {
             return Err(End::Denied(Denial::TokenTooNarrow));
         }
+        self.auth.remember(&hello.token);
         let entered = timeout(self.deadlines.hello, self.hub.enter_as_shown(&grant)).await;
         let seat = entered.map_err(|_| LogError::Unavailable)??;
         incoming.welcome(seat.whole().clone());

@@ -5,7 +5,7 @@ mod kit;
 use comptoir_engine::gate::Refusal;
 use comptoir_engine::id::{Collection, RecordId};
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay, Role, TOKEN_BYTES_MAX};
+use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay, Role, TOKEN_BYTES_MAX, is_short_name, short_name};
 use comptoir_relay::auth::{Auth, GUESSES_MAX, Permissions, Subject, TokenFault, TokenRequest};
 use comptoir_relay::catalog::Catalog;
 use comptoir_relay::clock::{Clock, SystemClock};
@@ -255,5 +255,36 @@ async fn a_code_pairs_one_device_once_and_in_time() {
         last = said(format!("AAAA-{guess:04}")).await;
     }
     assert!(matches!(last, FromRelay::Denied(Denial::OverLimit { .. })), "{last:?}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_shown_is_shown_again_by_its_short_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let relay = kit::relay(dir.path()).await;
+    let token = kit::token(&relay, "cafe", Role::Editor);
+    let name = short_name(&token);
+    assert!(name.len() < 24 && is_short_name(&name) && !is_short_name(&token));
+    let greet = async |workspace: &str, token: &str| {
+        let mut device = Device::connect(relay.address()).await;
+        device.send(FromDevice::Hello(kit::hello(workspace, token.to_owned()))).await;
+        let answer = device.next().await;
+        (device, answer)
+    };
+    let (mut device, answer) = greet("cafe", &name).await;
+    assert_eq!(answer, FromRelay::TokenWanted, "it was never shown");
+    device.send(FromDevice::Hello(kit::hello("cafe", token.clone()))).await;
+    assert!(matches!(device.next().await, FromRelay::Welcome(_)));
+    assert!(matches!(greet("cafe", &name).await.1, FromRelay::Welcome(_)));
+    assert_eq!(greet("garage", &name).await.1, FromRelay::Denied(Denial::WrongWorkspace), "as good as the token");
+
+    let (mut stubborn, answer) = greet("cafe", &short_name("another")).await;
+    assert_eq!(answer, FromRelay::TokenWanted);
+    stubborn.send(FromDevice::Hello(kit::hello("cafe", short_name("another")))).await;
+    assert_eq!(stubborn.next().await, FromRelay::Denied(Denial::TokenInvalid), "it is asked once");
+
+    let grant = relay.auth().check(&token, "cafe").expect("a grant");
+    relay.auth().revoke(grant.id()).expect("revoked");
+    assert_eq!(greet("cafe", &name).await.1, FromRelay::Denied(Denial::TokenRevoked));
     relay.stop().await;
 }

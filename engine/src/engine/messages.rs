@@ -54,6 +54,11 @@ impl Engine {
                 self.session.handle_readable(readable);
                 Ok(())
             }
+            FromRelay::TokenWanted if !self.session.is_live() => {
+                self.say_hello(self.store.settings().token.clone());
+                Ok(())
+            }
+            FromRelay::TokenWanted => self.hang_up("the relay asked for the token after its welcome".to_owned()),
             FromRelay::Readable(_) => self.hang_up("the relay changed what the token may read".to_owned()),
             _ if !self.session.is_live() => self.hang_up("the relay spoke before its welcome".to_owned()),
             FromRelay::Paired(_) => self.hang_up("the relay paired a device that did not ask".to_owned()),

@@ -4,6 +4,9 @@
 use crate::codec::{self, CodecError, Decode, Encode, Versioned};
 use crate::gate::Refusal;
 use crate::id::{Collection, Cursor, DeviceId, LogEpoch, LogSeq};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "comptoir.v1";
@@ -17,8 +20,25 @@ pub const PUSHES_MAX: usize = 64;
 pub const PULL_WINDOW_BYTES: u64 = 4 << 20;
 /// The longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 4096;
+/// How a token's short name begins, and no token.
+const SHORT: char = '=';
+/// Bytes of a token's SHA-256 in its short name: as hard to guess as a key of 128 bits.
+const SHORT_BYTES: usize = 16;
+/// A token up to here, in bytes, has no shorter name.
+pub const TOKEN_BYTES_SHORT: usize = 64;
 /// The most documents asked for in one message.
 pub const WANTED_MAX: usize = 1024;
+
+/// What stands for a token where it was shown before: as secret as the token, and a tenth of its length.
+pub fn short_name(token: &str) -> String {
+    let hash = Sha256::digest(token.as_bytes());
+    format!("{SHORT}{}", URL_SAFE_NO_PAD.encode(&hash[..SHORT_BYTES]))
+}
+
+/// Whether this is a token's short name.
+pub fn is_short_name(token: &str) -> bool {
+    token.starts_with(SHORT)
+}
 
 /// What a token allows. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -40,7 +60,7 @@ pub struct Hello {
     pub device: [u8; 16],
     /// What people call it.
     pub device_name: String,
-    /// The signed token, or empty.
+    /// The signed token, or empty; of a device that was here before, the token's [`short_name`].
     pub token: String,
     /// Where the device is: the log's epoch and the last entry it has. Without one, it begins at the first.
     pub cursor: Option<([u8; 16], u64)>,
@@ -268,6 +288,8 @@ pub enum FromRelay {
     /// Before the welcome where the token may not read everything: what it may. All that the relay says of entries and
     /// digests is said of these collections alone.
     Readable(Reach),
+    /// The relay does not know the short name that the hello had for a token: it is to come again with the token itself.
+    TokenWanted,
 }
 
 impl Versioned for FromDevice {
