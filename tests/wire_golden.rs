@@ -73,6 +73,7 @@ fn from_relay() -> Vec<(String, FromRelay)> {
     let paired = Paired { workspace: "corner-bar".to_owned(), token: "v4.public.abc".to_owned() };
     let writable = Writable { others: false, named: vec![("sales".to_owned(), true)] };
     messages.push(("writable".to_owned(), FromRelay::Writable(writable)));
+    messages.push(("slowed".to_owned(), FromRelay::Slowed));
     messages.push(("paired".to_owned(), FromRelay::Paired(paired)));
     for (name, denial) in denials() {
         messages.push((format!("denied-{name}"), FromRelay::Denied(denial)));
@@ -96,6 +97,7 @@ fn kind_of_relay(message: &FromRelay) -> &'static str {
         FromRelay::Reconciled { .. } => "reconciled",
         FromRelay::Paired(_) => "paired",
         FromRelay::Writable(_) => "writable",
+        FromRelay::Slowed => "slowed",
     }
 }
 
@@ -113,6 +115,8 @@ fn denials() -> Vec<(&'static str, Denial)> {
         Denial::TokenRevoked,
         Denial::TokenTooNarrow,
         Denial::CodeInvalid,
+        Denial::Suspended,
+        Denial::OverQuota { bytes_max: 1 << 30 },
     ];
     denials.map(|denial| (kind_of_denial(&denial), denial)).into()
 }
@@ -131,6 +135,8 @@ fn kind_of_denial(denial: &Denial) -> &'static str {
         Denial::TokenRevoked => "token-revoked",
         Denial::TokenTooNarrow => "token-too-narrow",
         Denial::CodeInvalid => "code-invalid",
+        Denial::Suspended => "suspended",
+        Denial::OverQuota { .. } => "over-quota",
     }
 }
 

@@ -120,6 +120,18 @@ pub enum Denial {
     /// Nobody gave this code out, it was used, or its time is over.
     #[error("the relay does not know this pairing code, or it was used or is too old: ask for a new one")]
     CodeInvalid,
+    /// The operator has closed the workspace for now, or for good.
+    #[error("the workspace is suspended by the relay's operator: ask them; what is saved here stays here")]
+    Suspended,
+    /// The workspace's log is as long as it may be.
+    #[error(
+        "the workspace has used up its {bytes_max} bytes on the relay: ask the relay's operator for more; what is saved here \
+         stays here and goes up when there is room"
+    )]
+    OverQuota {
+        /// The limit.
+        bytes_max: u64,
+    },
 }
 
 /// The longest pairing code, in bytes.
@@ -259,6 +271,8 @@ pub enum FromRelay {
     Paired(Paired),
     /// Right behind the welcome where the token may not write everywhere: where it may.
     Writable(Writable),
+    /// A push has come and waits, because more was pushed in a second than is allowed: said now and again until its receipt.
+    Slowed,
 }
 
 impl Versioned for FromDevice {
