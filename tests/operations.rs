@@ -59,6 +59,7 @@ fn every_setting_is_in_the_table_with_its_default() {
         let of_table = match field.as_str() {
             "tls" => fields(&tables, "TlsSettings"),
             "metrics" => fields(&tables, "MetricsSettings"),
+            "limits" => fields(&tables, "LimitSettings"),
             "log" => fields(&tables, "LogSettings"),
             "jwt" => fields(&tables, "JwtSettings"),
             "backup" => {

@@ -34,6 +34,23 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/workspaces/{workspace}/devices", "", 200),
     ("GET", "/v1/workspaces/{workspace}/status", "", 403),
     ("GET", "/v1/workspaces/{workspace}/changes", "", 200),
+    ("GET", "/v1/workspaces/{workspace}/tokens", "", 403),
+    ("POST", "/v1/workspaces/{workspace}/tokens", "{}", 403),
+    ("DELETE", "/v1/workspaces/{workspace}/tokens/{token}", "", 403),
+    ("POST", "/v1/workspaces/{workspace}/codes", "{}", 403),
+];
+
+/// Those that open to no workspace's token: `rest_admin.rs` asks them.
+const OF_OPERATORS: &[&str] = &[
+    "GET /v1/admin/workspaces",
+    "GET /v1/admin/workspaces/{workspace}",
+    "DELETE /v1/admin/workspaces/{workspace}",
+    "POST /v1/admin/workspaces/{workspace}/suspend",
+    "POST /v1/admin/workspaces/{workspace}/resume",
+    "GET /v1/admin/workspaces/{workspace}/limits",
+    "PUT /v1/admin/workspaces/{workspace}/limits",
+    "GET /v1/admin/backups",
+    "POST /v1/admin/backups",
 ];
 
 fn path(route: &str, key: &str) -> String {
@@ -53,12 +70,18 @@ fn every_route_is_in_the_table_and_opens_to_the_right_token_only() {
     let served: BTreeSet<_> = served["paths"].as_object().expect("paths").iter().flat_map(methods).collect();
     let known =
         ROUTES.iter().map(|(method, path, ..)| format!("{method} {}", path.split('?').next().unwrap_or_default()));
+    let known = known.chain(OF_OPERATORS.iter().map(ToString::to_string));
     assert_eq!(served, known.collect(), "a route that is new needs a line in the table");
     let owner = client(&relay.token("shop"));
     owner.write("PUT", "/v1/workspaces/shop/collections/products/records/tea", &json!({"name": "Tea"})).expect(201);
     owner.write("PUT", "/v1/workspaces/shop/collections/sales/records/1", &json!({"total": 3})).expect(201);
     let others = client(&relay.token("the-pharmacy"));
     let narrow = client(&relay.narrow_token("shop", &["*=none", "sales=write"]));
+    for route in OF_OPERATORS {
+        let (method, path) = route.split_once(' ').expect("a method and a path");
+        let refused = owner.send(method, &path.replace("{workspace}", "shop"), &[], b"").expect(403);
+        assert_eq!(refused.json()["code"], "not_operator", "{route}");
+    }
     for (method, route, body, of_narrow) in ROUTES {
         let ask = |who: &Client, key: &str| who.send(method, &path(route, key), &[], body.as_bytes());
         assert_eq!(ask(&client(""), "tea").expect(401).json()["code"], "token_missing", "{route}");

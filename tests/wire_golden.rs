@@ -75,6 +75,7 @@ fn from_relay() -> Vec<(String, FromRelay)> {
     messages.push(("writable".to_owned(), FromRelay::Writable(sales.clone())));
     messages.push(("readable".to_owned(), FromRelay::Readable(sales)));
     messages.push(("token-wanted".to_owned(), FromRelay::TokenWanted));
+    messages.push(("slowed".to_owned(), FromRelay::Slowed));
     messages.push(("paired".to_owned(), FromRelay::Paired(paired)));
     for (name, denial) in denials() {
         messages.push((format!("denied-{name}"), FromRelay::Denied(denial)));
@@ -100,6 +101,7 @@ fn kind_of_relay(message: &FromRelay) -> &'static str {
         FromRelay::Writable(_) => "writable",
         FromRelay::Readable(_) => "readable",
         FromRelay::TokenWanted => "token-wanted",
+        FromRelay::Slowed => "slowed",
     }
 }
 
@@ -117,6 +119,8 @@ fn denials() -> Vec<(&'static str, Denial)> {
         Denial::TokenRevoked,
         Denial::TokenTooNarrow,
         Denial::CodeInvalid,
+        Denial::Suspended,
+        Denial::OverQuota { bytes_max: 1 << 30 },
     ];
     denials.map(|denial| (kind_of_denial(&denial), denial)).into()
 }
@@ -135,6 +139,8 @@ fn kind_of_denial(denial: &Denial) -> &'static str {
         Denial::TokenRevoked => "token-revoked",
         Denial::TokenTooNarrow => "token-too-narrow",
         Denial::CodeInvalid => "code-invalid",
+        Denial::Suspended => "suspended",
+        Denial::OverQuota { .. } => "over-quota",
     }
 }
 

@@ -79,6 +79,10 @@ pub struct Session {
     heard_ms: u64,
     error: Option<String>,
     denied: bool,
+    /// The relay takes pushes more slowly than they come.
+    slowed: bool,
+    /// The relay had no room for a push: one at a time goes out until it takes one.
+    careful: bool,
 }
 
 impl Default for Session {
@@ -99,6 +103,8 @@ impl Default for Session {
             heard_ms: 0,
             error: None,
             denied: false,
+            slowed: false,
+            careful: false,
         }
     }
 }
@@ -134,7 +140,7 @@ impl Session {
         self.next_transaction = 0;
         self.confirmed = None;
         self.reconciled = false;
-        (self.writable, self.readable) = (None, None);
+        (self.writable, self.readable, self.slowed) = (None, None, false);
         self.heard_ms = now.monotonic_ms;
     }
 
@@ -188,13 +194,20 @@ impl Session {
         self.error = Some(denial.to_string());
         self.denied = match denial {
             Denial::TokenMissing | Denial::TokenInvalid | Denial::TokenExpired | Denial::WrongWorkspace => true,
-            Denial::TokenRevoked | Denial::TokenTooNarrow | Denial::CodeInvalid => true,
+            Denial::TokenRevoked | Denial::TokenTooNarrow | Denial::CodeInvalid | Denial::Suspended => true,
+            Denial::OverQuota { .. } => true,
             Denial::OutOfTurn | Denial::Unreadable(_) | Denial::OverLimit { .. } => false,
             Denial::Unavailable | Denial::ShuttingDown => false,
         };
+        self.careful = matches!(denial, Denial::OverQuota { .. });
         if self.denied {
             self.failures = 16;
         }
+    }
+
+    /// What is in flight has come, and waits for its turn.
+    pub fn handle_slowed(&mut self) {
+        self.slowed = true;
     }
 
     /// Something the relay sent cannot be used.
@@ -216,7 +229,10 @@ impl Session {
     /// The receipt for a push; `None` when no such push is in flight.
     pub fn handle_ack(&mut self, push: u64) -> Option<InFlight> {
         match self.in_flight.front() {
-            Some(front) if front.push == push => self.in_flight.pop_front(),
+            Some(front) if front.push == push => {
+                (self.slowed, self.careful) = (false, false);
+                self.in_flight.pop_front()
+            }
             _ => None,
         }
     }
@@ -250,6 +266,7 @@ impl Session {
     pub fn poll_push(&self) -> Option<u64> {
         let bytes: u64 = self.in_flight.iter().map(|each| each.bytes).sum();
         let room = self.in_flight.len() < PUSHES_MAX && bytes < PUSH_WINDOW_BYTES / 2;
+        let room = room && !(self.careful && self.is_pushing());
         (self.phase == Phase::Live && self.sends() && room).then_some(self.next_transaction)
     }
 
@@ -362,6 +379,8 @@ impl Session {
 
     /// What went wrong last.
     pub fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+        let slowed = (self.slowed && self.is_live())
+            .then_some("the relay takes no more changes in a second: they go up as it lets them");
+        self.error.as_deref().or(slowed)
     }
 }

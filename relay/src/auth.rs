@@ -6,21 +6,25 @@
 //! `write`). Footer: JSON with `kid`, the id of the key that signed it.
 
 mod claims;
+mod grant;
 mod jwt;
 mod known;
+mod manage;
 mod pairing;
 mod permissions;
 mod subject;
 
-use crate::catalog::{Catalog, CatalogError, Fact, Issued};
+use crate::catalog::{Allowance, Catalog, CatalogError, Fact, Issued, Openness};
 use crate::clock::Clock;
 use crate::text::{Told, hex};
 use claims::{Claims, Footer};
-use comptoir_engine::id::{Collection, WorkspaceId};
+use comptoir_engine::id::WorkspaceId;
 use comptoir_engine::time::Timestamp;
-use comptoir_engine::wire::message::{Denial, Reach, Role, TOKEN_BYTES_MAX, TOKEN_BYTES_SHORT, is_short_name};
+use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX, TOKEN_BYTES_SHORT, is_short_name};
+pub use grant::Grant;
 pub use jwt::{JWKS_BYTES_MAX, JwksError, Logins};
 use known::Known;
+pub use manage::{Manager, OPERATOR, Operator};
 use pairing::Guesses;
 pub use pairing::{Code, GUESSES_MAX, PairFault};
 use pasetors::Public;
@@ -38,82 +42,6 @@ pub const TOKEN_NAME_BYTES_MAX: usize = 128;
 /// How this relay's own tokens begin.
 const OWN: &str = "v4.public.";
 
-/// Proof that a token was checked: which workspace it opens, and what for. Only [`Auth::check`] makes one.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    workspace: WorkspaceId,
-    role: Role,
-    permissions: Permissions,
-    subject: Option<Subject>,
-    name: String,
-    id: String,
-    signer: Signer,
-    issued: Timestamp,
-    expires: Timestamp,
-}
-
-impl Grant {
-    /// The workspace.
-    pub fn workspace(&self) -> &WorkspaceId {
-        &self.workspace
-    }
-
-    /// What it allows.
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// What it allows with this collection's records.
-    pub fn access(&self, collection: &Collection) -> Access {
-        self.permissions.of_role(self.role, collection)
-    }
-
-    /// Where it may write, where that is not everywhere although the role is more than a reader's.
-    pub fn writable(&self) -> Option<Reach> {
-        self.permissions.writable(self.role)
-    }
-
-    /// What it may read, where that is not everything.
-    pub fn readable(&self) -> Option<Reach> {
-        self.permissions.readable()
-    }
-
-    /// Whether any collection of the shop's may be read.
-    pub fn reads_any(&self) -> bool {
-        self.permissions.reads_any()
-    }
-
-    /// Whether every collection may be read.
-    pub fn reads_all(&self) -> bool {
-        self.permissions.reads_all()
-    }
-
-    /// Who the token was made for.
-    pub fn subject(&self) -> Option<&Subject> {
-        self.subject.as_ref()
-    }
-
-    /// The token's id.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// When the token was made.
-    pub fn issued(&self) -> Timestamp {
-        self.issued
-    }
-
-    /// What the operator called the token; may be empty.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// When it ends.
-    pub fn expires(&self) -> Timestamp {
-        self.expires
-    }
-}
-
 /// Who signed a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Signer {
@@ -121,16 +49,6 @@ enum Signer {
     Key(String),
     /// An app's own login.
     Login,
-}
-
-/// Proof that the caller has the relay's signing keys: who could make itself a token for any workspace may read them all.
-pub struct Operator(());
-
-impl Operator {
-    /// Only a catalog of keys that is open proves it.
-    pub fn with(_: &Catalog) -> Self {
-        Self(())
-    }
 }
 
 /// Why a token opens nothing.
@@ -154,6 +72,12 @@ pub enum TokenFault {
     /// Taken back.
     #[error("the token has been revoked")]
     Revoked,
+    /// Its workspace is suspended, or being removed.
+    #[error("the workspace is suspended")]
+    Suspended,
+    /// Not an operator's.
+    #[error("the token is not an operator's")]
+    NotOperator,
 }
 
 impl From<TokenFault> for Denial {
@@ -162,7 +86,8 @@ impl From<TokenFault> for Denial {
             TokenFault::Missing => Self::TokenMissing,
             TokenFault::Invalid => Self::TokenInvalid,
             TokenFault::Expired => Self::TokenExpired,
-            TokenFault::WrongWorkspace => Self::WrongWorkspace,
+            TokenFault::WrongWorkspace | TokenFault::NotOperator => Self::WrongWorkspace,
+            TokenFault::Suspended => Self::Suspended,
             TokenFault::Revoked => Self::TokenRevoked,
             TokenFault::TooLong => {
                 Self::OverLimit { limit: "token bytes".to_owned(), limit_max: TOKEN_BYTES_MAX as u64 }
@@ -221,6 +146,8 @@ pub struct TokenRequest {
     pub role: Role,
     /// And of that, by collection.
     pub permissions: Permissions,
+    /// What it may take in a second.
+    pub allowance: Allowance,
     /// Who it is for.
     pub subject: Option<Subject>,
     /// What the operator calls it.
@@ -263,37 +190,51 @@ impl Auth {
     }
 
     fn signed(&self, request: &TokenRequest) -> Result<(Claims, String), IssueError> {
+        let access = |(name, access): (&str, Access)| (name.to_owned(), access.name().to_owned());
+        let claims = Claims {
+            workspace: request.workspace.as_str().to_owned(),
+            role: role_name(request.role).to_owned(),
+            sub: request.subject.as_ref().map(Subject::to_string),
+            collections: request.permissions.pairs().into_iter().map(access).collect(),
+            limits: request.allowance,
+            ..self.claims(&request.name, request.valid_for)?
+        };
+        let token = self.seal(&claims)?;
+        Ok((claims, token))
+    }
+
+    /// The claims of any token: an id, a name and its time.
+    fn claims(&self, name: &str, valid_for: Duration) -> Result<Claims, IssueError> {
         const VALID_FOR_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
-        if request.name.len() > TOKEN_NAME_BYTES_MAX || request.name.chars().any(char::is_control) {
+        if name.len() > TOKEN_NAME_BYTES_MAX || name.chars().any(char::is_control) {
             return Err(IssueError::Name);
         }
-        if request.valid_for > VALID_FOR_MAX {
+        if valid_for > VALID_FOR_MAX {
             return Err(IssueError::Expiry);
         }
         let mut token_id = [0; 16];
         getrandom::fill(&mut token_id).map_err(|_| CatalogError::NoRandom)?;
         let now = self.clock.now();
-        let expires = Timestamp { unix_ms: now.unix_ms.saturating_add(request.valid_for.as_millis() as i64) };
-        let access = |(name, access): (&str, Access)| (name.to_owned(), access.name().to_owned());
-        let claims = Claims {
-            workspace: request.workspace.as_str().to_owned(),
-            role: role_name(request.role).to_owned(),
-            name: request.name.clone(),
+        let expires = Timestamp { unix_ms: now.unix_ms.saturating_add(valid_for.as_millis() as i64) };
+        Ok(Claims {
+            name: name.to_owned(),
             iat: now.to_string(),
             exp: expires.to_string(),
             // No letter of it looks like an option on a command line.
             jti: hex(&token_id),
-            sub: request.subject.as_ref().map(Subject::to_string),
-            collections: request.permissions.pairs().into_iter().map(access).collect(),
-        };
+            ..Claims::default()
+        })
+    }
+
+    fn seal(&self, claims: &Claims) -> Result<String, IssueError> {
         let key = self.catalog.newest();
-        let payload = serde_json::to_vec(&claims).map_err(|_| IssueError::Signing)?;
+        let payload = serde_json::to_vec(claims).map_err(|_| IssueError::Signing)?;
         let footer = serde_json::to_vec(&Footer { kid: key.id.clone() }).map_err(|_| IssueError::Signing)?;
         let token = PublicToken::sign(&key.secret, &payload, Some(&footer), None).map_err(|_| IssueError::Signing)?;
         if token.len() > TOKEN_BYTES_MAX {
             return Err(IssueError::TooLong);
         }
-        Ok((claims, token))
+        Ok(token)
     }
 
     /// Checks a token for a workspace: signature first, then time, then workspace.
@@ -305,14 +246,12 @@ impl Auth {
         }
         let grant = match &self.logins {
             Some(logins) if !token.starts_with(OWN) => logins.check(token)?,
-            _ => self.read(token).ok_or(TokenFault::Invalid)?,
+            _ => self.read(token).ok_or_else(|| match self.check_operator(token) {
+                Ok(_) => TokenFault::WrongWorkspace,
+                Err(_) => TokenFault::Invalid,
+            })?,
         };
-        if self.is_revoked(&grant) {
-            return Err(TokenFault::Revoked);
-        }
-        if grant.expires <= self.clock.now() {
-            return Err(TokenFault::Expired);
-        }
+        self.check_again(&grant)?;
         if grant.workspace.as_str() != workspace {
             return Err(TokenFault::WrongWorkspace);
         }
@@ -337,8 +276,22 @@ impl Auth {
         claims.grant(key)
     }
 
+    /// Whether a grant still opens anything: its token may have been taken back since, or its workspace suspended.
+    pub fn check_again(&self, grant: &Grant) -> Result<(), TokenFault> {
+        if self.is_revoked(grant) {
+            return Err(TokenFault::Revoked);
+        }
+        if grant.expires <= self.clock.now() {
+            return Err(TokenFault::Expired);
+        }
+        match self.openness(&grant.workspace) {
+            Openness::Open => Ok(()),
+            Openness::Suspended(_) | Openness::Removing(_) => Err(TokenFault::Suspended),
+        }
+    }
+
     /// Whether the grant's token has been taken back, or its key has.
-    pub fn is_revoked(&self, grant: &Grant) -> bool {
+    fn is_revoked(&self, grant: &Grant) -> bool {
         let ledger = self.catalog.ledger();
         let key_is_gone = match &grant.signer {
             Signer::Key(key) => self.catalog.find(key).is_none(),

@@ -29,7 +29,7 @@ mod verify;
 pub use check::{CheckedBackup, check_all};
 pub use error::BackupError;
 pub use feed::{Compared, Cut, Feed};
-pub use manifest::{Lack, Manifest, Part, WorkspaceState, newest_made};
+pub use manifest::{Lack, Manifest, Part, WorkspaceState, listed, newest_made};
 pub use owner::{Owner, check_owner};
 pub use place::Place;
 pub use restore::{Restore, Restored};

@@ -7,6 +7,7 @@
 //! was signed with them.
 
 mod ledger;
+mod workspaces;
 
 use crate::text::Told;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate};
@@ -20,6 +21,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 pub use ledger::{Fact, Issued, Ledger, Offer};
+pub use workspaces::{Allowance, Openness};
 
 const EXTENSION: &str = "paserk";
 /// A PASERK of a secret key has 96 characters.

@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use tables::{JwtSettings, LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings};
+pub use tables::{
+    JwtSettings, LimitSettings, LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings,
+};
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
@@ -41,6 +43,8 @@ pub struct Config {
     pub tls: Option<TlsSettings>,
     /// Who may read the metrics beside this machine.
     pub metrics: MetricsSettings,
+    /// What a workspace may take.
+    pub limits: LimitSettings,
     /// How the relay writes its log.
     pub log: LogSettings,
     /// Connections served at once, of any kind.
@@ -152,6 +156,7 @@ impl Default for Config {
             audit_days: 90,
             tls: None,
             metrics: MetricsSettings::default(),
+            limits: LimitSettings::default(),
             log: LogSettings::default(),
             connections_max: 10_000,
             guests_max: 1_024,

@@ -1,19 +1,25 @@
-//! What a serving relay does for the command line on the same machine: it has the log open, so a backup and a check are its
-//! work. Loopback only, and only for who can read the data folder. Must not know what devices say.
+//! What a serving relay does for the command line on the same machine: it has the log open, so a backup, a check and the
+//! removal of a workspace are its work, also where they are asked for over REST. This door: Loopback only, and only for who can read the data folder. Must not know what devices say.
 //!
 //! `DATA/control` holds, while the relay serves, the address and a secret of this run, for its owner's eyes only. A request is
-//! `POST /backup` or `POST /verify` with JSON, `authorization: Bearer SECRET` and `accept-language`; an answer is JSON, or, with a
+//! `POST` to `/backup`, `/verify`, `/workspaces`, `/workspace` or `/remove` with JSON, `authorization: Bearer SECRET` and `accept-language`; an answer is JSON, or, with a
 //! status from 400 on, a text for people.
 
 mod client;
 mod schedule;
+mod state;
+mod workspaces;
 
-use crate::backup::{Backup, BackupError, Owner, Place, Scratch, verify};
+use crate::audit::Audit;
+use crate::backup::{Backup, BackupError, Owner, Place, Scratch, Taken, verify};
 use crate::catalog::{Catalog, write_private};
 use crate::clock::Clock;
-use crate::config::BucketSettings;
+use crate::config::{BackupSettings, BucketSettings};
 use crate::log::Log;
-use crate::text::{hex, tell_in};
+use crate::service::Services;
+use crate::text::{Told, hex, tell_in};
+use comptoir_engine::id::WorkspaceId;
+use comptoir_engine::time::Timestamp;
 use getrandom::fill;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -31,6 +37,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 pub use client::{Asked, ControlError, ask};
+pub use state::BackupState;
+pub use workspaces::{ManageError, Workspace};
 
 /// Requests at a time.
 const CONNECTIONS_MAX: usize = 8;
@@ -82,19 +90,38 @@ pub struct Control {
     keys: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     buckets: BucketSettings,
+    /// What is said of backups on time, where they are.
+    backups: Option<BackupSettings>,
+    /// The service devices, where a relay serves.
+    services: Option<Arc<Services>>,
+    /// Where it is noted what is done on time.
+    audit: Option<Audit>,
     one_at_a_time: Mutex<()>,
+    last: std::sync::Mutex<BackupState>,
 }
 
 impl Control {
     /// For the log and the keys of this data folder.
     pub fn new(data: &Path, log: Log, keys: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
         let (data, buckets) = (data.to_owned(), BucketSettings::default());
-        Self { data, log, keys, clock, buckets, one_at_a_time: Mutex::new(()) }
+        let (one_at_a_time, last) = (Mutex::new(()), std::sync::Mutex::default());
+        Self { data, log, keys, clock, buckets, backups: None, services: None, audit: None, one_at_a_time, last }
     }
 
-    /// With these settings of buckets, before those of the environment.
-    pub fn with_buckets(self, buckets: BucketSettings) -> Self {
-        Self { buckets, ..self }
+    /// With these settings of backups, before those of the environment.
+    pub fn with_backups(self, settings: Option<&BackupSettings>) -> Self {
+        let buckets = settings.map(|settings| settings.s3.clone()).unwrap_or_default();
+        Self { buckets, backups: settings.cloned(), ..self }
+    }
+
+    /// Notes what is done on time here.
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    /// Beside these service devices.
+    pub fn with_services(self, services: Arc<Services>) -> Self {
+        Self { services: Some(services), ..self }
     }
 
     /// Removes what a killed process left of a trial. For the one process that has the log open.
@@ -114,13 +141,21 @@ impl Control {
     }
 
     /// Takes a backup.
-    pub async fn back_up(&self, order: &BackupOrder) -> Result<crate::backup::Taken, BackupError> {
+    pub async fn back_up(&self, order: &BackupOrder) -> Result<Taken, BackupError> {
         let _turn = self.one_at_a_time.lock().await;
+        let _begun = self.begun();
+        let made = self.clock.now();
+        let taken = self.take(order, made).await;
+        self.ended(made, &taken);
+        taken
+    }
+
+    async fn take(&self, order: &BackupOrder, made: Timestamp) -> Result<Taken, BackupError> {
         let place = Place::make(&order.out, &self.buckets)?;
         let BackupOrder { full, keep, trial, take_over, .. } = *order;
         let (owner, scratch) = (Owner::of(&self.log_folder())?, trial.then(|| self.scratch()));
         let backup = Backup { owner, take_over, full, keep, scratch };
-        let (metrics, made, begun) = (self.log.metrics(), self.clock.now(), Instant::now());
+        let (metrics, begun) = (self.log.metrics(), Instant::now());
         let taken = backup.take(&self.log, &self.keys, &place, made).await;
         match &taken {
             Ok(taken) if taken.lacks.is_empty() => metrics.backed_up(made.unix_ms, begun.elapsed()),
@@ -193,24 +228,38 @@ impl Control {
             return text(StatusCode::UNAUTHORIZED, "not allowed".to_owned());
         }
         let locale = said(header::ACCEPT_LANGUAGE).to_owned();
-        let done = match (request.method(), request.uri().path()) {
-            (&Method::POST, "/backup") => {
-                let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
-                let content = timeout(REQUEST_TIMEOUT, content).await.ok().and_then(Result::ok);
-                let order = content.and_then(|content| serde_json::from_slice(&content.to_bytes()).ok());
-                let Some(order) = order else {
-                    return text(StatusCode::BAD_REQUEST, "not the order of a backup".to_owned());
-                };
-                self.back_up(&order).await.map(|taken| serde_json::to_vec(&taken))
-            }
-            (&Method::POST, "/verify") => self.verify().await.map(|verified| serde_json::to_vec(&verified)),
-            _ => return text(StatusCode::NOT_FOUND, "not found".to_owned()),
-        };
-        match done {
-            Ok(Ok(json)) => Response::new(Full::new(json.into())),
-            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-            Err(error) => text(StatusCode::UNPROCESSABLE_ENTITY, tell_in(&locale, &error)),
+        let path = request.uri().path().to_owned();
+        if request.method() != Method::POST {
+            return text(StatusCode::NOT_FOUND, "not found".to_owned());
         }
+        let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
+        let content =
+            timeout(REQUEST_TIMEOUT, content).await.ok().and_then(Result::ok).map(|content| content.to_bytes());
+        match self.done(&path, &content.unwrap_or_default()).await {
+            Some(Ok(json)) => Response::new(Full::new(json.into())),
+            Some(Err(error)) => text(StatusCode::UNPROCESSABLE_ENTITY, tell_in(&locale, &*error)),
+            None => text(StatusCode::BAD_REQUEST, "nothing that is done here".to_owned()),
+        }
+    }
+
+    /// Does what is asked; `None` where that is nothing of this door's.
+    async fn done(&self, path: &str, order: &[u8]) -> Option<Result<Vec<u8>, Box<dyn Told + Send>>> {
+        let named = || serde_json::from_slice::<String>(order).ok().and_then(|name| WorkspaceId::new(&name).ok());
+        Some(match path {
+            "/backup" => answered(self.back_up(&serde_json::from_slice(order).ok()?).await),
+            "/verify" => answered(self.verify().await),
+            "/workspaces" => answered(self.workspaces().await),
+            "/workspace" => answered(self.workspace(&named()?).await),
+            "/remove" => answered(self.remove(&named()?).await),
+            _ => return None,
+        })
+    }
+}
+
+fn answered<T: Serialize, E: Told + Send + 'static>(done: Result<T, E>) -> Result<Vec<u8>, Box<dyn Told + Send>> {
+    match done {
+        Ok(done) => Ok(serde_json::to_vec(&done).unwrap_or_default()),
+        Err(error) => Err(Box::new(error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
-//! Layers, each using only those before it: `text clock metrics` · `config catalog` · `auth audit` · `log logins` · `room lobby backup
-//! tls` · `ws` · `service` · `rest` · `http control` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended
+//! Layers, each using only those before it: `text clock metrics` · `config catalog` · `auth audit` · `log logins limits` · `room lobby backup
+//! tls` · `ws` · `service` · `control` · `rest` · `http` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended
 //! without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
@@ -27,6 +27,7 @@ pub mod cmd;
 pub mod config;
 pub mod control;
 pub mod http;
+pub mod limits;
 pub mod lobby;
 pub mod log;
 pub mod logins;

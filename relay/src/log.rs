@@ -8,20 +8,22 @@ mod lineages;
 mod migrate;
 mod read;
 mod rebuild;
+mod remove;
 mod rows;
 mod shown;
 mod turns;
+mod usage;
 mod whole;
 mod writer;
 
-use crate::auth::Grant;
+use crate::auth::{Grant, Operator};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::text::Told;
 use comptoir_engine::codec::CodecError;
 use comptoir_engine::disk::{Disk, DiskError};
-use comptoir_engine::id::{LogEpoch, LogSeq};
+use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
 use comptoir_engine::wire::BatchFault;
 use comptoir_engine::wire::message::{FRAME_BYTES_MAX, Reach, Refused};
 use std::future::Future;
@@ -38,7 +40,7 @@ pub use migrate::migrate;
 pub use read::{Leaf, Reader};
 pub use rebuild::Rebuild;
 pub use rows::Head;
-pub use whole::Standing;
+pub use whole::{Standing, Usage};
 pub use writer::{DrawEpoch, Push, Writer};
 
 /// The longest batch that is stored, in bytes. A frame has to hold it, what names it, and the hashes of a change's
@@ -170,6 +172,9 @@ pub trait Listener: Send + Sync {
     /// The authors of what was appended have their receipts: now it may go to the others.
     fn announce(&self);
 
+    /// So long the log is, in bytes of its entries. Said when the listener joins, and whenever that changes.
+    fn measured(&self, _bytes: u64) {}
+
     /// The log failed. Nothing more comes; what was durable is to be read again.
     fn lost(&self);
 }
@@ -210,6 +215,12 @@ enum Command {
     Append(Push),
     /// A reader met a failed disk.
     Probe,
+    Remove {
+        workspace: WorkspaceId,
+        done: oneshot::Sender<()>,
+    },
+    /// The committer's own: some more of a log is to be removed.
+    RemoveMore,
     /// The committer's own: a look at a log has ended.
     Looked(Result<Option<Compacted>, LogError>),
     Stop,
@@ -320,6 +331,14 @@ impl Log {
             self.command(Command::Append(push)).await?;
         }
         Ok(outcome)
+    }
+
+    /// Removes a workspace's log for good; its followers find it lost. Returns when it is gone. An error leaves a part, which is
+    /// removed by calling this again.
+    pub async fn remove(&self, _: &Operator, workspace: &WorkspaceId) -> Result<(), LogError> {
+        let (done, gone) = oneshot::channel();
+        self.command(Command::Remove { workspace: workspace.clone(), done }).await?;
+        gone.await.map_err(|_| LogError::Unavailable)
     }
 
     /// Does work that would hold up a task.

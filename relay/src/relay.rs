@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::Control;
 use crate::http::{self, Site};
+use crate::limits::Limits;
 use crate::lobby::Lobby;
 use crate::log::{Committer, Log, LogError, OpenDisk, OpenedDisk};
 use crate::logins::Jwks;
@@ -204,8 +205,6 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
 pub struct Relay {
     address: SocketAddr,
     auth: Auth,
-    keys: Arc<Catalog>,
-    clock: Arc<dyn Clock>,
     tls: Option<Arc<Tls>>,
     metrics_address: Option<SocketAddr>,
     readers: Option<JoinHandle<()>>,
@@ -221,10 +220,10 @@ impl Relay {
     /// Opens the data folder, makes what is missing in it, and serves at [`Config::listen`].
     pub async fn start(data: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (open, backup) = (open_log(data, &config), config.backup.clone());
-        let mut relay = Self::begin(open, &keys_folder(data), Some(data), config, clock).await?;
-        let buckets = backup.as_ref().map(|backup| backup.s3.clone()).unwrap_or_default();
-        let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
-        let control = Arc::new(control.with_buckets(buckets));
+        let (mut relay, control) = Self::begin(open, &keys_folder(data), Some(data), config, clock).await?;
+        let Some(control) = control else { return Ok(relay) };
+        let (finishing, stopping) = (control.clone(), relay.shutdown.subscribe());
+        relay.operating.push(tokio::spawn(async move { finishing.finish_removals(stopping).await }));
         if let Some(settings) = backup {
             let (control, stopping) = (control.clone(), relay.shutdown.subscribe());
             relay.operating.push(tokio::spawn(async move { control.back_up_on_time(&settings, stopping).await }));
@@ -244,7 +243,7 @@ impl Relay {
         config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        Self::begin(open, keys, None, config, clock).await
+        Ok(Self::begin(open, keys, None, config, clock).await?.0)
     }
 
     async fn begin(
@@ -253,7 +252,7 @@ impl Relay {
         data: Option<&Path>,
         config: Config,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, Option<Arc<Control>>), StartError> {
         config.check()?;
         let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let (listener, address) = listen(config.listen_address()?).await?;
@@ -277,13 +276,19 @@ impl Relay {
             operating.push(tokio::spawn(jwks.keep(logins, shutdown.subscribe())));
         }
         let hub = Hub::new(log.clone(), &config);
-        let door = Arc::new(Door::new(auth.clone(), audit, hub.clone(), &config, stopping.clone()));
-        let rest = data.map(service_folder).map(|folder| {
-            let parts = (auth.clone(), hub, door.clone());
-            let services = Services::new(&folder, parts, &config, clock.clone(), stopping.clone());
+        let limits = Limits::new(&config.limits, auth.clone());
+        let door = Door::new(auth.clone(), audit.clone(), hub.clone(), &config, stopping.clone());
+        let door = Arc::new(door.with_limits(limits.clone()));
+        let control = data.map(|data| {
+            let parts = (auth.clone(), hub, door.clone(), limits);
+            let services = Services::new(&service_folder(data), parts, &config, clock.clone(), stopping.clone());
             operating.push(tokio::spawn(services.clone().settle()));
-            Rest::new(services)
+            let control = Control::new(data, log.clone(), keys.clone(), clock.clone());
+            let control = control.with_backups(config.backup.as_ref()).with_audit(audit.clone());
+            let control = Arc::new(control.with_services(services.clone()));
+            (control.clone(), Rest::new(services, control, audit))
         });
+        let (control, rest) = control.unzip();
         let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
         let site = Arc::new(Site::new(door, rest, lobby, &config));
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
@@ -294,20 +299,8 @@ impl Relay {
         }
         let certificate = tls.clone();
         let serving = tokio::spawn(async move { http::serve(listener, site, certificate, &config, stopping).await });
-        Ok(Self {
-            address,
-            auth,
-            keys,
-            clock,
-            tls,
-            metrics_address,
-            readers,
-            log,
-            committer,
-            shutdown,
-            serving,
-            operating,
-        })
+        let relay = Self { address, auth, tls, metrics_address, readers, log, committer, shutdown, serving, operating };
+        Ok((relay, control))
     }
 
     /// Reads the certificate's files again, whether they have changed or not.

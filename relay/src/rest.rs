@@ -2,6 +2,7 @@
 //! feed, each a read or a write of the workspace's service device ([`crate::service`]). Its description, OpenAPI 3.1, is
 //! made of the same code that answers. Must not know how connections are taken, or how a service device works.
 
+mod backups;
 mod caller;
 mod changes;
 mod cursor;
@@ -11,19 +12,23 @@ mod feed;
 mod history;
 mod import;
 mod openapi;
+mod operator;
 mod payload;
 mod problem;
 mod records;
 mod schemas;
 mod status;
+mod tokens;
 mod transactions;
 mod writes;
 
+use crate::audit::{Audit, Deed};
+use crate::control::Control;
 use crate::lobby::Guest;
 use crate::service::Services;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -32,12 +37,17 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use caller::Asker;
 use fault::RestError;
+
+/// Of a long address, so many letters are in the audit.
+const NOTED_LETTERS_MAX: usize = 256;
 
 /// Answers requests.
 #[derive(Clone)]
 pub struct Rest {
     router: Router,
+    audit: Audit,
 }
 
 fn described() -> (Router<Arc<Services>>, OpenApi) {
@@ -54,28 +64,65 @@ fn described() -> (Router<Arc<Services>>, OpenApi) {
         .routes(routes!(status::devices))
         .routes(routes!(status::status))
         .routes(routes!(changes::changes))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::give_out))
+        .split_for_parts()
+}
+
+fn described_for_operators() -> (Router<Arc<Control>>, OpenApi) {
+    OpenApiRouter::new()
+        .routes(routes!(operator::list))
+        .routes(routes!(operator::show, operator::remove))
+        .routes(routes!(operator::suspend))
+        .routes(routes!(operator::resume))
+        .routes(routes!(operator::limits, operator::set_limits))
+        .routes(routes!(backups::list, backups::begin))
         .split_for_parts()
 }
 
 impl Rest {
-    /// Answers with these service devices.
-    pub fn new(services: Arc<Services>) -> Self {
-        let (router, description) = described();
+    /// Answers with these service devices, and does for operators what `control` does; notes in `audit` who did what.
+    pub fn new(services: Arc<Services>, control: Arc<Control>, audit: Audit) -> Self {
+        let (router, mut description) = described();
+        let (operators, theirs) = described_for_operators();
+        description.merge(theirs);
         let description = openapi::finished(description);
         let router = router
             .route("/v1/openapi.json", axum::routing::get(move || async move { axum::Json(description) }))
             .fallback(|| async { RestError::NoRoute })
             .method_not_allowed_fallback(|| async { RestError::Method })
-            .with_state(services);
-        Self { router }
+            .with_state(services)
+            .merge(operators.with_state(control));
+        Self { router, audit }
     }
 
     /// Answers one request. Its connection counts as welcome once it has shown a good token.
     pub async fn answer(&self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Response<Body> {
         let locale = problem::locale(request.headers());
         request.extensions_mut().insert(guest);
+        let asker = Arc::new(Asker::default());
+        request.extensions_mut().insert(asker.clone());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answered = self.router.clone().oneshot(request).await;
         let answer = answered.unwrap_or_else(|never| match never {});
-        problem::told(answer.into_response(), locale)
+        let answer = problem::told(answer.into_response(), locale);
+        self.note(&method, &path, &asker, answer.status());
+        answer
+    }
+
+    /// One line for each request that writes, exports or is an operator's; reads of records are not noted.
+    fn note(&self, method: &Method, path: &str, asker: &Asker, status: StatusCode) {
+        let Some((who, token, workspace)) = asker.get() else { return };
+        let deed = match workspace {
+            None => "rest.operated",
+            Some(_) if path.ends_with("/export") && status != StatusCode::TOO_MANY_REQUESTS => "rest.exported",
+            // Whoever is too fast fills no file.
+            Some(_) if *method == Method::GET || status == StatusCode::TOO_MANY_REQUESTS => return,
+            Some(_) => "rest.wrote",
+        };
+        let shown: String = path.chars().take(NOTED_LETTERS_MAX).collect();
+        let detail = format!("{method} {shown} {}", status.as_u16());
+        self.audit.note(&Deed { deed, who, workspace: workspace.as_ref(), token: Some(token), detail: &detail });
     }
 }

@@ -54,6 +54,7 @@ pub struct Room {
     progress: watch::Sender<Progress>,
     durable: Mutex<Durable>,
     sessions: AtomicU32,
+    bytes: AtomicU64,
     /// How far each session has been sent the log.
     followers: Mutex<Vec<Weak<AtomicU64>>>,
     shares: Shares,
@@ -89,6 +90,10 @@ impl Listener for Room {
         self.progress.send_modify(|progress| progress.head = head);
     }
 
+    fn measured(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
     fn lost(&self) {
         self.progress.send_modify(|progress| progress.lost = true);
     }
@@ -115,6 +120,12 @@ impl Hub {
     /// How many rooms have someone in them.
     pub fn rooms(&self) -> usize {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many sessions a workspace has.
+    pub fn sessions(&self, workspace: &WorkspaceId) -> u32 {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.get(workspace).map_or(0, |room| room.sessions.load(Ordering::Relaxed))
     }
 
     /// How each workspace with a session stands.
@@ -188,6 +199,7 @@ impl Room {
             progress: watch::Sender::new(Progress::default()),
             durable: Mutex::new(Durable { head: Head::default(), recent: Recent::new(recent_bytes_max) }),
             sessions: AtomicU32::new(0),
+            bytes: AtomicU64::new(0),
             followers: Mutex::default(),
             shares: Shares::new(&Config::default()),
             reach: None,
@@ -225,6 +237,11 @@ impl Room {
     /// The last entry to be followed, and the digest there. Whoever made it, or one before it, has the receipt.
     pub fn head(&self) -> Head {
         self.progress.borrow().head
+    }
+
+    /// How long the log is, in bytes of its entries.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the log failed since the room joined it: then nothing more comes.

@@ -13,9 +13,10 @@ mod worker;
 mod write;
 
 use crate::auth::{Auth, Grant, Permissions, Subject, TokenRequest};
-use crate::catalog::make_private_folder;
+use crate::catalog::{Allowance, make_private_folder};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::lobby::Lobby;
 use crate::room::Hub;
 use crate::ws::Door;
@@ -60,6 +61,8 @@ const TOKEN_VALID: Duration = Duration::from_secs(30 * 86_400);
 pub struct Service {
     workspace: WorkspaceId,
     jobs: mpsc::Sender<Job>,
+    /// Its thread holds the other end.
+    thread: watch::Receiver<()>,
 }
 
 /// All service devices of a relay.
@@ -69,6 +72,7 @@ pub struct Services {
     auth: Auth,
     hub: Arc<Hub>,
     door: Arc<Door>,
+    limits: Arc<Limits>,
     clock: Arc<dyn Clock>,
     lobby: Arc<Lobby>,
     places: Arc<Semaphore>,
@@ -82,7 +86,7 @@ impl Services {
     /// None open yet. Called inside the runtime that serves sessions.
     pub fn new(
         folder: &Path,
-        (auth, hub, door): (Auth, Arc<Hub>, Arc<Door>),
+        (auth, hub, door, limits): (Auth, Arc<Hub>, Arc<Door>, Arc<Limits>),
         config: &Config,
         clock: Arc<dyn Clock>,
         shutdown: watch::Receiver<bool>,
@@ -94,6 +98,7 @@ impl Services {
             auth,
             hub,
             door,
+            limits,
             clock,
             lobby: Lobby::new(places, places),
             places: Arc::new(Semaphore::new(places as usize)),
@@ -107,6 +112,11 @@ impl Services {
     /// Who checks tokens.
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// What callers may take.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// The rooms, for whoever follows a log.
@@ -137,8 +147,8 @@ impl Services {
             return Err(ServiceError::Full { services_max: self.services_max });
         }
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
-        self.start(workspace, inbox)?;
-        let service = Arc::new(Service { workspace: workspace.clone(), jobs });
+        let thread = self.start(workspace, inbox)?;
+        let service = Arc::new(Service { workspace: workspace.clone(), jobs, thread });
         open.insert(workspace.clone(), service.clone());
         Ok(service)
     }
@@ -164,6 +174,15 @@ impl Services {
         }
     }
 
+    /// Closes a device that nothing opens any more, and returns when its store is closed. Whoever holds it still, lets it go when
+    /// it asks again.
+    pub async fn close(&self, workspace: &WorkspaceId) {
+        let service = self.held().remove(workspace);
+        let Some(mut thread) = service.map(|service| service.thread.clone()) else { return };
+        // It ends by itself, as its token opens nothing; an error means that it has ended.
+        let _ = timeout(CLOSE_MAX, thread.changed()).await;
+    }
+
     /// Takes a device off the list, unless somebody holds it.
     fn retire(&self, workspace: &WorkspaceId) -> bool {
         let mut open = self.held();
@@ -177,17 +196,26 @@ impl Services {
     }
 
     /// Opens the store and serves it, in a thread of its own.
-    fn start(self: &Arc<Self>, workspace: &WorkspaceId, inbox: mpsc::Receiver<Job>) -> Result<(), ServiceError> {
+    fn start(
+        self: &Arc<Self>,
+        workspace: &WorkspaceId,
+        inbox: mpsc::Receiver<Job>,
+    ) -> Result<watch::Receiver<()>, ServiceError> {
         let (services, workspace) = (Arc::downgrade(self), workspace.clone());
         let folder = |cause: std::io::Error| ServiceError::Folder { cause: cause.to_string() };
         let thread = thread::Builder::new().name("service".to_owned());
-        let spawned = thread.spawn(move || serve(&services, &workspace, inbox));
-        spawned.map(drop).map_err(folder)
+        let (alive, ended) = watch::channel(());
+        let spawned = thread.spawn(move || {
+            serve(&services, &workspace, inbox);
+            drop(alive);
+        });
+        spawned.map(|_| ended).map_err(folder)
     }
 
     fn outside(self: &Arc<Self>, workspace: &WorkspaceId) -> Outside {
         let (auth, named, of) = (self.auth.clone(), workspace.clone(), workspace.clone());
         let (clock, services) = (self.clock.clone(), Arc::downgrade(self));
+        let (limits, limited) = (self.limits.clone(), workspace.clone());
         let (door, tasks, lobby) = (self.door.clone(), self.tasks.clone(), self.lobby.clone());
         Outside {
             inside: Inside { door, tasks, lobby, places: self.places.clone() },
@@ -195,6 +223,7 @@ impl Services {
             shutdown: self.shutdown.clone(),
             grant: Box::new(move || granted(&auth, &named)),
             wall: Box::new(move || clock.now()),
+            log_bytes_max: Box::new(move || limits.log_bytes_max(&limited)),
             idle_max: self.idle_max,
             retire: Box::new(move || services.upgrade().is_none_or(|services| services.retire(&of))),
         }
@@ -207,6 +236,7 @@ fn granted(auth: &Auth, workspace: &WorkspaceId) -> Result<(String, Grant), Serv
         workspace: workspace.clone(),
         role: Role::Admin,
         permissions: Permissions::ALL,
+        allowance: Allowance::default(),
         subject: Some(Subject::User("relay".to_owned())),
         name: "REST".to_owned(),
         valid_for: TOKEN_VALID,

@@ -15,6 +15,7 @@ mod socket;
 use crate::audit::{Audit, Deed};
 use crate::auth::{Auth, Grant};
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::lobby::Guest;
 use crate::log::LogError;
 use crate::room::{EnterError, Hub};
@@ -89,6 +90,7 @@ pub struct Door {
     reconciles: Arc<Semaphore>,
     shutdown: watch::Receiver<bool>,
     deadlines: Deadlines,
+    limits: Option<Arc<Limits>>,
 }
 
 impl Door {
@@ -101,7 +103,12 @@ impl Door {
             write: Duration::from_millis(config.write_timeout_ms),
         };
         let reconciles = Arc::new(Semaphore::new(config.reconciles_max as usize));
-        Self { auth, audit, hub, reconciles, shutdown, deadlines }
+        Self { auth, audit, hub, reconciles, shutdown, deadlines, limits: None }
+    }
+
+    /// Lets sessions push no more than these limits.
+    pub fn with_limits(self, limits: Arc<Limits>) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 
     /// Where its sessions go.
@@ -116,10 +123,24 @@ impl Door {
 
     /// Serves one session on a stream that has been upgraded to WebSocket, to its end.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, guest: &Guest) {
+        self.serve_within(stream, guest, self.limits.clone()).await;
+    }
+
+    /// As [`Door::serve`], for a device of the relay's own, whose callers have kept to the limits already.
+    pub async fn serve_own<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, guest: &Guest) {
+        self.serve_within(stream, guest, None).await;
+    }
+
+    async fn serve_within<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        guest: &Guest,
+        limits: Option<Arc<Limits>>,
+    ) {
         let (mut outgoing, mut incoming) = socket::open(stream, self.deadlines.write).await;
         let greeted = tokio::select! {
             biased;
-            greeted = self.greet(&mut outgoing, &mut incoming) => greeted,
+            greeted = self.greet(&mut outgoing, &mut incoming, limits) => greeted,
             () = guest.asked_to_go() => {
                 self.hub.log().metrics().connection_refused("crowded");
                 Err(over_limit("connections without a token", guest.guests_max() as u64))
@@ -159,6 +180,7 @@ impl Door {
         &self,
         outgoing: &mut Outgoing<S>,
         incoming: &mut Incoming<S>,
+        limits: Option<Arc<Limits>>,
     ) -> Result<(Session, Span), End> {
         let mut hello = match self.first(incoming).await? {
             FromDevice::Hello(hello) => hello,
@@ -202,7 +224,7 @@ impl Door {
         self.note("session.begun", &grant, exchange.device());
         let log = self.hub.log().clone();
         let pass = Pass::new(self.auth.clone(), grant);
-        let session = Session::new(exchange, pass, seat, log, self.reconciles.clone(), self.deadlines);
+        let session = Session::new(exchange, pass, seat, log, self.reconciles.clone(), (self.deadlines, limits));
         Ok((session, span))
     }
 

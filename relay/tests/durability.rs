@@ -73,6 +73,7 @@ fn grant(keys: &Path) -> Grant {
         workspace,
         role: Role::Editor,
         permissions: Permissions::ALL,
+        allowance: Default::default(),
         subject: None,
         name: String::new(),
         valid_for,

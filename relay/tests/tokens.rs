@@ -32,6 +32,7 @@ fn request(valid_for: Duration) -> TokenRequest {
         workspace: kit::workspace("cafe"),
         role: Role::Editor,
         permissions: Permissions::ALL,
+        allowance: Default::default(),
         subject: None,
         name: String::new(),
         valid_for,

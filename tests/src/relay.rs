@@ -120,6 +120,7 @@ impl Relay {
             workspace: WorkspaceId::new(workspace).expect("a name"),
             role: Role::Editor,
             permissions: Permissions::parse(access.iter().copied()).expect("permissions"),
+            allowance: Default::default(),
             subject: None,
             name: String::new(),
             valid_for: Duration::from_secs(3600),

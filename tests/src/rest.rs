@@ -125,6 +125,11 @@ impl Stream {
         bytes
     }
 
+    /// The bytes as they come.
+    pub fn reader(&mut self) -> &mut impl Read {
+        &mut self.from
+    }
+
     /// All of it.
     pub fn whole(mut self) -> Answer {
         let mut body = Vec::new();

@@ -23,6 +23,11 @@ impl Engine {
         Ok(committed)
     }
 
+    /// The changes of a record that nothing follows, sorted: two that are concurrent are both there. None of no record.
+    pub fn heads(&self, record: &RecordId) -> Result<Vec<ChangeHash>, StoreError> {
+        self.store.heads(record)
+    }
+
     /// A page of a record's history, newest first. Errors: no such record.
     pub fn history(&self, record: &RecordId, page: &HistoryPage) -> Result<History, StoreError> {
         self.store.history(record, page)

@@ -66,6 +66,11 @@ impl Engine {
                 self.session.handle_writable(writable);
                 Ok(())
             }
+            FromRelay::Slowed => {
+                self.session.handle_slowed();
+                self.tell(Event::Status);
+                Ok(())
+            }
             FromRelay::Ack(ack) => self.ack(&ack, now),
             FromRelay::Unclear { push } => self.spell_out(push),
             FromRelay::Entries(entries) => self.entries(&entries, now),

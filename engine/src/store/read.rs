@@ -5,7 +5,8 @@ use super::{Store, StoreError, keys};
 use crate::codec;
 use crate::digest::Digest;
 use crate::disk::txn;
-use crate::id::{Collection, DocumentId, Key, RecordId};
+use crate::gate::Lineage;
+use crate::id::{ChangeHash, Collection, DocumentId, Key, RecordId};
 use crate::record::View;
 use crate::record::view::{ReadView, StoredView};
 
@@ -63,6 +64,12 @@ impl Store {
         self.collections.keys().filter(|name| !name.is_reserved()).cloned().collect()
     }
 
+    /// The changes of a record that nothing follows, sorted; none of no record.
+    pub fn heads(&self, record: &RecordId) -> Result<Vec<ChangeHash>, StoreError> {
+        let row = txn::read(&*self.disk, &keys::record(record))?;
+        Ok(row.map(|row| lineage(&row)).transpose()?.map(|lineage| lineage.heads()).unwrap_or_default())
+    }
+
     /// Every record's leaf of the digest.
     pub fn leaves(&self) -> Result<Vec<(Digest, RecordId)>, StoreError> {
         let (mut from, until) = keys::all_records();
@@ -73,13 +80,16 @@ impl Store {
             from = [last.as_slice(), &[0]].concat();
             for (key, bytes) in rows {
                 let record = keys::record_of(&key)?;
-                let (_, rest) = codec::decode_front::<StoredView>(&bytes)?;
-                let row: DocumentRow = codec::decode(rest)?;
                 let id = DocumentId::derive(&self.settings.workspace, &record);
-                leaves.push((row.lineage.leaf(&id), record));
+                leaves.push((lineage(&bytes)?.leaf(&id), record));
             }
         }
     }
+}
+
+fn lineage(bytes: &[u8]) -> Result<Lineage, StoreError> {
+    let (_, rest) = codec::decode_front::<StoredView>(bytes)?;
+    Ok(codec::decode::<DocumentRow>(rest)?.lineage)
 }
 
 pub(super) fn view(bytes: &[u8]) -> Result<View, StoreError> {

@@ -140,6 +140,18 @@ pub enum Denial {
     /// Nobody gave this code out, it was used, or its time is over.
     #[error("the relay does not know this pairing code, or it was used or is too old: ask for a new one")]
     CodeInvalid,
+    /// The operator has closed the workspace for now, or for good.
+    #[error("the workspace is suspended by the relay's operator: ask them; what is saved here stays here")]
+    Suspended,
+    /// The workspace's log is as long as it may be.
+    #[error(
+        "the workspace has used up its {bytes_max} bytes on the relay: ask the relay's operator for more; what is saved here \
+         stays here and goes up when there is room"
+    )]
+    OverQuota {
+        /// The limit.
+        bytes_max: u64,
+    },
 }
 
 /// The longest pairing code, in bytes.
@@ -290,6 +302,8 @@ pub enum FromRelay {
     Readable(Reach),
     /// The relay does not know the short name that the hello had for a token: it is to come again with the token itself.
     TokenWanted,
+    /// A push has come and waits, because more was pushed in a second than is allowed: said now and again until its receipt.
+    Slowed,
 }
 
 impl Versioned for FromDevice {

@@ -1,13 +1,13 @@
 //! What a token says, as JSON. Must not know how it is signed.
 
 use super::{Access, Grant, Permissions, Signer, Subject, role_by_name};
-use crate::catalog::Issued;
+use crate::catalog::{Allowance, Issued};
 use comptoir_engine::id::WorkspaceId;
 use comptoir_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) workspace: String,
     pub(super) role: String,
@@ -19,6 +19,8 @@ pub(super) struct Claims {
     pub(super) sub: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) collections: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Allowance::is_usual")]
+    pub(super) limits: Allowance,
 }
 
 impl Claims {
@@ -31,9 +33,15 @@ impl Claims {
             subject: self.sub.clone(),
             name: self.name.clone(),
             collections: self.collections.clone(),
+            limits: self.limits,
             issued: self.iat.clone(),
             expires: self.exp.clone(),
         }
+    }
+
+    /// When they end; `None` where that is no time.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        Timestamp::parse(&self.exp)
     }
 
     /// What they grant; `None` where one of them is not a relay's.
@@ -45,6 +53,7 @@ impl Claims {
             workspace: WorkspaceId::new(&self.workspace).ok()?,
             role: role_by_name(&self.role)?,
             permissions,
+            allowance: self.limits,
             subject: self.sub.as_deref().map(Subject::parse).map_or(Some(None), |subject| subject.map(Some))?,
             name: self.name,
             id: self.jti,

@@ -4,6 +4,7 @@
 //! and the issuer and the audience from the settings are checked; names of the claims come from the settings.
 
 use super::{Access, Grant, Permissions, Signer, Subject, TokenFault, role_by_name};
+use crate::catalog::Allowance;
 use crate::config::JwtSettings;
 use crate::text::hex;
 use base64::Engine as _;
@@ -147,6 +148,7 @@ impl Logins {
             workspace: WorkspaceId::new(text(&self.settings.workspace_claim)?).ok()?,
             role: role_by_name(role)?,
             permissions,
+            allowance: Allowance::default(),
             subject: Some(Subject::parse(&format!("user:{user}"))?),
             name: user.to_owned(),
             id: id(token, claims),

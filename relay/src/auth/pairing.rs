@@ -144,12 +144,13 @@ impl Auth {
 
 /// `None` where the ledger holds what no release wrote.
 fn request(offer: Offer) -> Option<TokenRequest> {
-    let Issued { workspace, role, subject, name, collections, .. } = offer.token;
+    let Issued { workspace, role, subject, name, collections, limits, .. } = offer.token;
     let pairs = collections.iter().map(|(name, access)| Some((name.as_str(), super::Access::by_name(access)?)));
     Some(TokenRequest {
         workspace: WorkspaceId::new(&workspace).ok()?,
         role: role_by_name(&role)?,
         permissions: Permissions::of(pairs.collect::<Option<Vec<_>>>()?).ok()?,
+        allowance: limits,
         subject: subject.as_deref().and_then(Subject::parse),
         name,
         valid_for: Duration::from_secs(offer.valid_for_s),

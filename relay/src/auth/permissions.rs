@@ -157,6 +157,20 @@ impl Permissions {
         self.others >= Access::Read || named.into_iter().any(|(_, access)| *access >= Access::Read)
     }
 
+    /// Something that these allow somebody of this role and those do not somebody of that one; `None`: they allow no more.
+    pub fn beyond(&self, role: Role, others: &Self, their_role: Role) -> Option<String> {
+        if role > their_role {
+            return Some(super::role_name(role).to_owned());
+        }
+        // One that neither names stands for all of those.
+        let named = self.collections.keys().chain(others.collections.keys()).cloned();
+        let wider = |collection: &Collection| self.of_role(role, collection) > others.of_role(their_role, collection);
+        let named = named.filter(wider).map(|collection| collection.to_string()).next();
+        let by_role = |role| if role >= Role::Editor { Access::Write } else { Access::Read };
+        let rest = self.others.min(by_role(role)) > others.others.min(by_role(their_role));
+        named.or_else(|| rest.then(|| OTHERS.to_owned()))
+    }
+
     /// Whether every collection may be read.
     pub fn reads_all(&self) -> bool {
         self.others >= Access::Read && self.collections.values().all(|access| *access >= Access::Read)

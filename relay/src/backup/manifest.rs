@@ -183,6 +183,12 @@ pub(super) async fn newest(place: &Place, by: Option<Timestamp>) -> Result<Optio
     }
 }
 
+/// Every backup's name and when it was taken, the oldest first.
+pub async fn listed(place: &Place) -> Result<Vec<(String, Timestamp)>, BackupError> {
+    let named = |name: String| time_of(&name).map(|made| (name.trim_end_matches(".json").to_owned(), made));
+    Ok(names(place).await?.into_iter().filter_map(named).collect())
+}
+
 /// When the newest backup was taken, by its name; `None` where there is none.
 pub async fn newest_made(place: &Place) -> Result<Option<Timestamp>, BackupError> {
     Ok(names(place).await?.pop().and_then(|name| time_of(&name)))

@@ -4,6 +4,7 @@
 //! synced under the folder's lock, so that a command line and a relay that serves may both write. A last line that is cut
 //! short was never acknowledged and goes with the next one. A full file is followed by a next one.
 
+use super::workspaces::{Allowance, Decided, Openness};
 use super::{CatalogError, io_error, lock_folder, private_options};
 use comptoir_engine::id::WorkspaceId;
 use comptoir_engine::time::Timestamp;
@@ -41,6 +42,9 @@ pub struct Issued {
     /// What it allows by collection; empty: what its role does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub collections: BTreeMap<String, String>,
+    /// What it may take in a second.
+    #[serde(default, skip_serializing_if = "Allowance::is_usual")]
+    pub limits: Allowance,
     /// When it was made, RFC 3339.
     pub issued: String,
     /// When it ends, RFC 3339.
@@ -83,6 +87,41 @@ pub enum Fact {
         /// SHA-256 of the code.
         code: String,
     },
+    /// A workspace's tokens open nothing for now.
+    WorkspaceSuspended {
+        /// The workspace.
+        workspace: String,
+        /// Since when, RFC 3339.
+        at: String,
+    },
+    /// They open it again.
+    WorkspaceResumed {
+        /// The workspace.
+        workspace: String,
+        /// Since when, RFC 3339.
+        at: String,
+    },
+    /// A workspace goes for good: its tokens and codes open nothing any more, and what it held is being deleted.
+    WorkspaceRemoved {
+        /// The workspace.
+        workspace: String,
+        /// Since when, RFC 3339.
+        at: String,
+    },
+    /// What it held is deleted: new tokens begin a new workspace of that name.
+    WorkspaceCleared {
+        /// The workspace.
+        workspace: String,
+        /// When, RFC 3339.
+        at: String,
+    },
+    /// What a workspace may take.
+    WorkspaceLimited {
+        /// The workspace.
+        workspace: String,
+        /// In the place of what was said of it before.
+        allowance: Allowance,
+    },
 }
 
 /// All facts, by what they are asked for.
@@ -93,6 +132,7 @@ struct Facts {
     workspaces: HashMap<String, Timestamp>,
     /// Codes nobody has come with.
     offers: HashMap<String, Offer>,
+    decided: Decided,
 }
 
 /// A code that was given out.
@@ -117,6 +157,15 @@ impl Facts {
                 self.offers.insert(code, Offer { until, valid_for_s, token });
             }
             Fact::Redeemed { code } => _ = self.offers.remove(&code),
+            Fact::WorkspaceSuspended { workspace, at } => self.decided.suspend(workspace, at),
+            Fact::WorkspaceResumed { workspace, .. } => self.decided.resume(&workspace),
+            Fact::WorkspaceRemoved { workspace, at } => {
+                self.offers.retain(|_, offer| offer.token.workspace != workspace);
+                self.workspaces.insert(workspace.clone(), Timestamp::parse(&at)?);
+                self.decided.remove(workspace, at);
+            }
+            Fact::WorkspaceCleared { workspace, .. } => self.decided.cleared(&workspace),
+            Fact::WorkspaceLimited { workspace, allowance } => self.decided.limit(workspace, allowance),
         }
         Some(())
     }
@@ -183,10 +232,30 @@ impl Ledger {
         Ok(offer)
     }
 
+    /// Whether this token was taken back by its id.
+    pub fn is_taken_back(&self, id: &str) -> bool {
+        self.held().1.revoked.contains_key(id)
+    }
+
     /// Whether a token with this id, made then for this workspace, opens nothing any more.
     pub fn is_revoked(&self, id: &str, workspace: &WorkspaceId, issued: Timestamp) -> bool {
         let (_, facts) = &*self.held();
         facts.revoked.contains_key(id) || facts.workspaces.get(workspace.as_str()).is_some_and(|by| issued <= *by)
+    }
+
+    /// Whether a workspace's tokens open it.
+    pub fn openness(&self, workspace: &WorkspaceId) -> Openness {
+        self.held().1.decided.of(workspace.as_str()).0
+    }
+
+    /// What a workspace may take, where the operator said so.
+    pub fn allowance(&self, workspace: &WorkspaceId) -> Allowance {
+        self.held().1.decided.of(workspace.as_str()).1
+    }
+
+    /// Every workspace about which anything was decided.
+    pub fn decided(&self) -> Vec<WorkspaceId> {
+        self.held().1.decided.names().filter_map(|name| WorkspaceId::new(name).ok()).collect()
     }
 
     /// Every token that was made, of one workspace or of all, and since when it opens nothing.

@@ -3,6 +3,7 @@
 
 mod error;
 
+use super::note;
 use crate::backup::{
     BackupError, CheckedBackup, Cut, Found, Lack, Place, Restore, Scratch, Taken, Verified, check_all,
 };
@@ -83,6 +84,7 @@ impl BackupArgs {
                 None => asked(&self.data, "/backup", &order).await,
             }
         })?;
+        note(&self.data, "backup.taken", None, None, &taken.name);
         match self.json {
             true => println!("{}", serde_json::to_string(&taken).map_err(io::Error::from)?),
             false => say_taken(&taken, out),
@@ -251,7 +253,7 @@ fn place_name(place: &Path) -> io::Result<String> {
 }
 
 /// A data folder that nobody else has open.
-struct OpenedHere {
+pub(super) struct OpenedHere {
     control: Control,
     log: Log,
     committer: crate::log::Committer,
@@ -259,18 +261,21 @@ struct OpenedHere {
 
 impl OpenedHere {
     /// Does it, and closes the log again.
-    async fn with<T>(self, work: impl AsyncFnOnce(&Control) -> Result<T, BackupError>) -> Result<T, OperateError> {
+    pub(super) async fn with<T, E: Into<OperateError>>(
+        self,
+        work: impl AsyncFnOnce(&Control) -> Result<T, E>,
+    ) -> Result<T, OperateError> {
         let Self { control, log, committer } = self;
         let done = work(&control).await;
         drop(control);
         // It ends with the process where it cannot be waited for.
         let _ = tokio::task::spawn_blocking(move || committer.stop(log)).await;
-        Ok(done?)
+        done.map_err(Into::into)
     }
 }
 
 /// Opens the folder's log; `None` where another process has it.
-async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
+pub(super) async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
     if !log_folder(data).join("format").exists() {
         return Err(OperateError::NoLog { data: data.to_owned() });
     }
@@ -286,11 +291,15 @@ async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
     Ok(Some(OpenedHere { control, log, committer }))
 }
 
-async fn asked<T: Serialize, A: DeserializeOwned>(data: &Path, path: &str, order: &T) -> Result<A, OperateError> {
+pub(super) async fn asked<T: Serialize, A: DeserializeOwned>(
+    data: &Path,
+    path: &str,
+    order: &T,
+) -> Result<A, OperateError> {
     let locale = rust_i18n::locale().to_string();
     Ok(ask(data, Asked { path, order, locale: &locale }).await?)
 }
 
-fn wait<T>(work: impl Future<Output = Result<T, OperateError>>) -> Result<T, OperateError> {
+pub(super) fn wait<T>(work: impl Future<Output = Result<T, OperateError>>) -> Result<T, OperateError> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
 }

@@ -5,7 +5,7 @@ use crate::auth::{
     Auth, COLLECTIONS_MAX, Grant, IssueError, Logins, PermissionError, Permissions, Subject, TokenRequest,
     role_by_name, role_name,
 };
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Allowance, Catalog, CatalogError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::relay::keys_folder;
 use crate::text::{Told, text, text_with};
@@ -125,6 +125,12 @@ pub(super) struct WantedArgs {
     name: String,
     #[arg(long, value_name = text("cli.time_name"), default_value = DEFAULT_EXPIRES, hide_default_value = true, help = text("cli.expires"))]
     expires: String,
+    #[arg(long, value_name = "N", help = text("cli.limit_changes"))]
+    changes_per_second: Option<u32>,
+    #[arg(long, value_name = "N", help = text("cli.limit_bytes"))]
+    bytes_per_second: Option<u32>,
+    #[arg(long, value_name = "N", help = text("cli.limit_requests"))]
+    requests_per_second: Option<u32>,
 }
 
 impl WantedArgs {
@@ -139,6 +145,12 @@ impl WantedArgs {
             workspace: WorkspaceId::new(&self.workspace)?,
             role: role_by_name(&self.role).ok_or_else(|| TokenError::Role { role: self.role.clone() })?,
             permissions: Permissions::parse(self.allowed.iter().map(String::as_str))?,
+            allowance: Allowance {
+                changes_per_second: self.changes_per_second,
+                bytes_per_second: self.bytes_per_second,
+                requests_per_second: self.requests_per_second,
+                log_bytes_max: None,
+            },
             subject,
             name: self.name.clone(),
             valid_for: time(&self.expires)?,
@@ -150,6 +162,8 @@ impl WantedArgs {
 pub(super) enum TokenCommand {
     #[command(about = text("cli.token_create"), help_template = text("cli.template"))]
     Create(CreateArgs),
+    #[command(about = text("cli.token_operator"), help_template = text("cli.template"))]
+    Operator(OperatorArgs),
     #[command(about = text("cli.token_list"), help_template = text("cli.template"))]
     List(ListArgs),
     #[command(about = text("cli.token_revoke"), help_template = text("cli.template"))]
@@ -163,6 +177,17 @@ pub(super) struct CreateArgs {
     data: PathBuf,
     #[command(flatten)]
     wanted: WantedArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = text("cli.options"))]
+pub(super) struct OperatorArgs {
+    #[arg(long, value_name = text("cli.dir_name"), help = text("cli.data"))]
+    data: PathBuf,
+    #[arg(long, value_name = text("cli.name_name"), default_value = "", hide_default_value = true, help = text("cli.name"))]
+    name: String,
+    #[arg(long, value_name = text("cli.time_name"), default_value = DEFAULT_EXPIRES, hide_default_value = true, help = text("cli.expires"))]
+    expires: String,
 }
 
 #[derive(Debug, Args)]
@@ -202,6 +227,13 @@ impl TokenCommand {
                     grant.as_ref().map(Grant::id),
                     &request.name,
                 );
+                println!("{token}");
+                Ok(())
+            }
+            Self::Operator(args) => {
+                let auth = auth(&args.data)?;
+                let token = auth.issue_to_operator(&args.name, time(&args.expires)?)?;
+                note(&args.data, "token.operator_created", None, auth.id_of(&token).as_deref(), &args.name);
                 println!("{token}");
                 Ok(())
             }
@@ -255,8 +287,8 @@ fn revoke(args: &RevokeArgs) -> Result<(), TokenError> {
     }
     let given = args.token.as_deref().unwrap_or_default();
     let known = |id: &str| auth.tokens(None).iter().any(|(token, _)| token.id == id);
-    let id = match auth.read(given) {
-        Some(grant) => grant.id().to_owned(),
+    let id = match auth.id_of(given) {
+        Some(id) => id,
         None if known(given) => given.to_owned(),
         None => Logins::id_of(given).ok_or(TokenError::Unknown)?,
     };

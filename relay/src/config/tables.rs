@@ -1,4 +1,4 @@
-//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[log]`, `[jwt]`. Must not know who uses them.
+//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[limits]`, `[log]`, `[jwt]`. Must not know who uses them.
 
 use serde::{Deserialize, Deserializer};
 use std::fmt;
@@ -25,6 +25,20 @@ pub struct MetricsSettings {
     pub listen: Option<String>,
     /// What a reader from elsewhere shows as `Authorization: Bearer`: 16 bytes at least; none unless set.
     pub token: Option<Secret>,
+}
+
+/// What a workspace may take unless its operator says otherwise: the table `[limits]`; 0: no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Changes that may be pushed in a second.
+    pub changes_per_second: u32,
+    /// Bytes that may be pushed in a second.
+    pub bytes_per_second: u32,
+    /// REST requests in a second.
+    pub requests_per_second: u32,
+    /// Bytes that its log may have.
+    pub log_bytes_max: u64,
 }
 
 /// How the relay writes its log: the table `[log]`.

@@ -1,6 +1,7 @@
 //! Backups on time. Must not know what a backup is.
 
 use super::{BackupOrder, Control};
+use crate::audit::Deed;
 use crate::backup::{BackupError, Owner, Place, check_owner, newest_made};
 use crate::config::BackupSettings;
 use tokio::sync::watch;
@@ -50,6 +51,10 @@ impl Control {
             Err(BackupError::Damaged { .. }) => self.back_up(&BackupOrder { full: true, ..order.clone() }).await?,
             taken => taken?,
         };
+        if let Some(audit) = &self.audit {
+            let (deed, who, detail) = ("backup.taken", "relay", taken.name.as_str());
+            audit.note(&Deed { deed, who, workspace: None, token: None, detail });
+        }
         tracing::info!(name = taken.name, bytes = taken.bytes_written, "a backup was taken");
         for lack in &taken.lacks {
             let (workspace, what) = (&lack.workspace, &lack.what);

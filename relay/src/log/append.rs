@@ -2,8 +2,8 @@
 //! know threads or who waits for the answer.
 
 use super::lineages::Lineages;
-use super::rows::{self, CollectionRow, DocumentRow, Head, WorkspaceRow};
-use super::{ENTRY_BYTES_MAX, Entry, LogError, Outcome, Receipt};
+use super::rows::{self, CollectionRow, DocumentRow, Head, UsageRow, WorkspaceRow};
+use super::{ENTRY_BYTES_MAX, Entry, LogError, Outcome, Receipt, usage};
 use crate::auth::{Access, Grant};
 use comptoir_engine::change::Change;
 use comptoir_engine::digest::Digest;
@@ -11,6 +11,7 @@ use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::txn::{self, Txn};
 use comptoir_engine::gate::{Admission, Lineage, Refusal};
 use comptoir_engine::id::{Collection, DocumentId, LogSeq, RecordId, WorkspaceId};
+use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::batch::{self, Batch, Item, Style, Unpacked};
 use comptoir_engine::wire::message::{Refused, Role};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,6 +27,7 @@ pub(super) struct Group<'d> {
 struct Staged<'d> {
     disk: &'d dyn Disk,
     row: WorkspaceRow,
+    usage: UsageRow,
     lineages: Lineages<'d>,
     touched: HashSet<RecordId>,
     /// The digests of the collections that were touched.
@@ -38,6 +40,8 @@ pub(super) struct Appended {
     pub(super) workspace: WorkspaceId,
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) head: Head,
+    /// How long the log is with it, in bytes.
+    pub(super) bytes: u64,
 }
 
 /// What the gate said of a push's changes.
@@ -122,10 +126,10 @@ impl<'d> Group<'d> {
     }
 
     /// Makes everything staged durable: one batch, one flush; nothing staged, nothing written.
-    pub(super) fn commit(self) -> Result<Vec<Appended>, LogError> {
+    pub(super) fn commit(self, now: Timestamp) -> Result<Vec<Appended>, LogError> {
         let mut txn = Txn::new(self.disk);
         let mut appended = Vec::new();
-        for (workspace, staged) in self.workspaces {
+        for (workspace, mut staged) in self.workspaces {
             let head = staged.row.head();
             if !staged.entries.is_empty() {
                 for entry in &staged.entries {
@@ -143,8 +147,14 @@ impl<'d> Group<'d> {
                     txn.put_short(key, &rows::encode(&CollectionRow { digest: digest.0 })?);
                 }
                 txn.put(rows::workspace_key(&workspace), &rows::encode(&staged.row)?);
+                staged.usage.tail = head.tail.0;
+                staged.usage.at_ms = now.unix_ms;
+                staged.usage.entries += staged.entries.len() as u64;
+                staged.usage.bytes += staged.entries.iter().map(|entry| entry.batch.len() as u64).sum::<u64>();
+                txn.put_short(rows::usage_key(&workspace), &rows::encode(&staged.usage)?);
             }
-            appended.push(Appended { workspace, entries: staged.entries, head });
+            let bytes = staged.usage.bytes;
+            appended.push(Appended { workspace, entries: staged.entries, head, bytes });
         }
         if !txn.is_empty() {
             txn.commit()?;
@@ -159,10 +169,12 @@ impl<'d> Group<'d> {
         if !self.workspaces.contains_key(workspace) {
             let row = rows::decode(txn::read(self.disk, &rows::workspace_key(workspace))?)?;
             let row = row.ok_or_else(|| LogError::Damaged(format!("the row of workspace {workspace} is missing")))?;
+            let usage = usage::read(self.disk, workspace, &row)?;
             let lineages = Lineages::new(self.disk, workspace.clone());
             let staged = Staged {
                 disk: self.disk,
                 row,
+                usage,
                 lineages,
                 touched: HashSet::new(),
                 collections: BTreeMap::new(),

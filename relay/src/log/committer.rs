@@ -7,12 +7,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use comptoir_engine::disk::DiskError;
+use comptoir_engine::id::WorkspaceId;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
 const REOPEN_FIRST_MS: u64 = 100;
@@ -40,6 +42,10 @@ pub(super) struct Work {
     group_changes_max: usize,
     compact_entries: usize,
     looking: Option<Looking>,
+    /// Logs that are being removed, and who waits for it.
+    removing: VecDeque<(WorkspaceId, oneshot::Sender<()>)>,
+    /// Whether a removal is the next to have a turn.
+    removal_due: bool,
     clock: Arc<dyn Clock>,
     jobs: Jobs,
     metrics: Metrics,
@@ -89,6 +95,8 @@ impl Work {
             group_changes_max,
             compact_entries,
             looking: None,
+            removing: VecDeque::new(),
+            removal_due: false,
             clock,
             jobs,
             metrics,
@@ -101,6 +109,8 @@ impl Work {
         while let Some(command) = next.take() {
             let done = match command {
                 Command::Stop => break,
+                // Whoever waits is told to come again.
+                Command::Attach { grant, .. } if self.writer.removes(grant.workspace()) => Ok(()),
                 Command::Attach { grant, listener, done } => {
                     match self.writer.attach(&grant, listener, self.clock.now()) {
                         Err(error) if !error.is_fatal() => {
@@ -112,6 +122,11 @@ impl Work {
                     }
                 }
                 Command::Probe => self.writer.probe(),
+                Command::Remove { workspace, done } => {
+                    let begun = self.writer.begin_removal(&workspace);
+                    begun.inspect(|()| self.removing.push_back((workspace, done)))
+                }
+                Command::RemoveMore => self.remove_more(),
                 Command::Looked(Ok(None)) => Ok(()),
                 Command::Looked(Ok(Some(compacted))) => {
                     let (entries, saved_bytes) = compacted.savings();
@@ -128,7 +143,7 @@ impl Work {
                     let (group, behind) = self.gather(push);
                     next = behind;
                     let begun = Instant::now();
-                    self.writer.store(group).inspect(|()| self.metrics.flushed(begun.elapsed()))
+                    self.writer.store(group, self.clock.now()).inspect(|()| self.metrics.flushed(begun.elapsed()))
                 }
             };
             if let Err(error @ LogError::Disk(DiskError::NoRoom { .. })) = done {
@@ -153,6 +168,18 @@ impl Work {
 
     /// The next thing to do; meanwhile one log at a time is looked at for what to compact.
     async fn next(&mut self) -> Option<Command> {
+        if !self.removing.is_empty() {
+            // In turns with whatever else there is to do.
+            self.removal_due = !self.removal_due;
+            if self.removal_due {
+                return Some(Command::RemoveMore);
+            }
+            match self.receiver.try_recv() {
+                Ok(command) => return Some(command),
+                Err(mpsc::error::TryRecvError::Empty) => return Some(Command::RemoveMore),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            }
+        }
         if self.looking.is_none()
             && let Some(look) = self.writer.look(self.compact_entries)
         {
@@ -167,6 +194,16 @@ impl Work {
         };
         self.looking = None;
         Some(Command::Looked(looked.and_then(|looked| looked)))
+    }
+
+    fn remove_more(&mut self) -> Result<(), LogError> {
+        let Some((workspace, done)) = self.removing.pop_front() else { return Ok(()) };
+        // Where that fails whoever asked is told to come again.
+        match self.writer.removal_step(&workspace)? {
+            true => _ = done.send(()),
+            false => self.removing.push_front((workspace, done)),
+        }
+        Ok(())
     }
 
     /// The pushes that wait already, up to the group's limits, and the command behind them.
@@ -189,8 +226,8 @@ impl Work {
 
     /// Drops the disk and opens it again, however long that takes; `None` when the log is closed meanwhile.
     async fn reopen(self) -> Option<Self> {
-        let Self { mut open, slot, mut receiver, writer, looking, clock, jobs, metrics, .. } = self;
-        drop(looking);
+        let Self { mut open, slot, mut receiver, writer, looking, removing, clock, jobs, metrics, .. } = self;
+        drop((looking, removing));
         slot.set(None);
         writer.give_up();
         let mut wait_ms = REOPEN_FIRST_MS;
@@ -209,7 +246,8 @@ impl Work {
         };
         tracing::info!("the log is open again");
         slot.set(Some(writer.reader()));
-        Some(Self { open, slot, receiver, writer, looking: None, clock, jobs, metrics, ..self })
+        let removing = VecDeque::new();
+        Some(Self { open, slot, receiver, writer, looking: None, removing, clock, jobs, metrics, ..self })
     }
 }
 

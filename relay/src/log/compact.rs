@@ -8,7 +8,7 @@ use super::append::item;
 use super::lineages::Lineages;
 use super::read::read_entries;
 use super::rows::{self, CompactedRow, WorkspaceRow};
-use super::{ENTRY_BYTES_MAX, Entry, LogError};
+use super::{ENTRY_BYTES_MAX, Entry, LogError, usage};
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::txn::{self, Txn};
 use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
@@ -52,6 +52,11 @@ impl Growth {
         Some(Look { disk: disk.clone(), workspace: workspace.clone(), through: grown.tail, entries_min })
     }
 
+    /// The log is gone.
+    pub(super) fn forget(&mut self, workspace: &WorkspaceId) {
+        self.0.remove(workspace);
+    }
+
     /// There may be more to do in a log.
     fn look_again(&mut self, workspace: &WorkspaceId) {
         self.0.get_mut(workspace).into_iter().for_each(|grown| grown.entries = usize::MAX);
@@ -81,27 +86,34 @@ pub struct Compacted {
 }
 
 impl Compacted {
+    pub(super) fn workspace(&self) -> &WorkspaceId {
+        &self.workspace
+    }
+
     /// How many entries become one, and by how many bytes that is shorter.
     pub(super) fn savings(&self) -> (usize, usize) {
         (self.run.len(), self.saved_bytes)
     }
 
     /// Puts the new entry in the run's place, in one transaction. Needs no flush: what it replaces is the same.
-    pub(super) fn write(self, disk: &dyn Disk, growth: &mut Growth) -> Result<(), LogError> {
-        let Self { workspace, epoch, run, batch, done, .. } = self;
+    /// The log's length in bytes with it; `None` where nothing was to be done.
+    pub(super) fn write(self, disk: &dyn Disk, growth: &mut Growth) -> Result<Option<u64>, LogError> {
+        let Self { workspace, epoch, run, batch, done, saved_bytes } = self;
         let row = rows::decode::<WorkspaceRow>(txn::read(disk, &rows::workspace_key(&workspace))?)?;
-        let Some((last, others)) = run.split_last() else { return Ok(()) };
+        let Some((last, others)) = run.split_last() else { return Ok(None) };
         // The disk may have been opened again meanwhile.
-        if row.is_none_or(|row| row.epoch() != epoch || row.head().tail < *last) {
-            return Ok(());
-        }
+        let Some(row) = row.filter(|row| row.epoch() == epoch && row.head().tail >= *last) else { return Ok(None) };
+        let mut usage = usage::read(disk, &workspace, &row)?;
+        usage.entries = usage.entries.saturating_sub(others.len() as u64);
+        usage.bytes = usage.bytes.saturating_sub(saved_bytes as u64);
         let mut txn = Txn::new(disk);
+        txn.put_short(rows::usage_key(&workspace), &rows::encode(&usage)?);
         others.iter().for_each(|seq| txn.remove(rows::entry_key(&workspace, *seq)));
         txn.put(rows::entry_key(&workspace, *last), &batch);
         txn.put_short(rows::compacted_key(&workspace), &rows::encode(&CompactedRow { through: done.0 })?);
         txn.commit()?;
         growth.look_again(&workspace);
-        Ok(())
+        Ok(Some(usage.bytes))
     }
 }
 

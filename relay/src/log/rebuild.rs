@@ -44,7 +44,7 @@ impl Rebuild {
                 return Err(LogError::Damaged(format!("an entry of {workspace}: {cause}")));
             }
         }
-        group.commit().map(drop)
+        group.commit(self.now).map(drop)
     }
 
     fn open(&self, workspace: &WorkspaceId) -> Result<WorkspaceRow, LogError> {

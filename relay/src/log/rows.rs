@@ -8,6 +8,7 @@
 //! d 00 <workspace> 00 <collection> 00 <key>  DocumentRow: the document's lineage; each change with its entry's seq
 //! g 00 <workspace> 00 <collection>           CollectionRow: the digest of the collection's records
 //! c 00 <workspace>                           CompactedRow: through where short entries have become long ones
+//! u 00 <workspace>                           UsageRow: how many entries and bytes there are, as of its tail
 //! ```
 //!
 //! No name contains a zero byte, so the rows of one workspace stand together, in order of seq or of record. The values
@@ -78,6 +79,21 @@ impl Versioned for CompactedRow {
     const VERSION: u8 = 1;
 }
 
+/// How much one workspace's log holds. Of another tail than the log's it is out of date.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub(super) struct UsageRow {
+    pub(super) tail: u64,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    /// When the last entry came; 0 where that is not known.
+    pub(super) at_ms: i64,
+}
+
+impl Versioned for UsageRow {
+    const WHAT: &'static str = "the row of a log's use";
+    const VERSION: u8 = 1;
+}
+
 /// The last entry of a log, and the digest of all records there: always one pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Head {
@@ -121,6 +137,22 @@ pub(super) fn workspace_key(workspace: &WorkspaceId) -> Vec<u8> {
 
 pub(super) fn compacted_key(workspace: &WorkspaceId) -> Vec<u8> {
     [b"c\0", workspace.as_str().as_bytes()].concat()
+}
+
+pub(super) fn usage_key(workspace: &WorkspaceId) -> Vec<u8> {
+    [b"u\0", workspace.as_str().as_bytes()].concat()
+}
+
+/// Where a workspace's entries begin and end.
+pub(super) fn entries(workspace: &WorkspaceId) -> (Vec<u8>, Vec<u8>) {
+    let end = |end: u8| [b"e\0", workspace.as_str().as_bytes(), &[end]].concat();
+    (end(0), end(1))
+}
+
+/// Where the documents of one collection begin and end.
+pub(super) fn documents_of(workspace: &WorkspaceId, collection: &str) -> (Vec<u8>, Vec<u8>) {
+    let end = |end: u8| [documents(workspace).0.as_slice(), collection.as_bytes(), &[end]].concat();
+    (end(0), end(1))
 }
 
 pub(super) fn entry_key(workspace: &WorkspaceId, seq: LogSeq) -> Vec<u8> {

@@ -1,15 +1,32 @@
 //! All workspaces' logs at once, as their operator reads them: for backups and checks. Must not write.
 
 use super::read::{Leaf, read_entries, read_leaves};
-use super::rows::{self, Head, WorkspaceRow};
-use super::{Entry, Log, LogError};
+use super::rows::{self, Head, UsageRow, WorkspaceRow};
+use super::{Entry, Log, LogError, usage};
 use crate::auth::Operator;
 use comptoir_engine::disk::{Disk, txn};
 use comptoir_engine::id::{LogEpoch, LogSeq, WorkspaceId};
+use comptoir_engine::store::DEVICES;
+use comptoir_engine::time::Timestamp;
 use std::sync::Arc;
 
 /// Workspaces' rows read at once.
 const WORKSPACE_ROWS: usize = 256;
+/// Devices counted in one workspace.
+const DEVICES_MAX: usize = 10_000;
+
+/// How much one workspace's log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Its entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Stores of devices that have written in it.
+    pub devices: u64,
+    /// When its last entry came; `None` where that is not known.
+    pub last: Option<Timestamp>,
+}
 
 /// Where one workspace's log stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +61,22 @@ impl Log {
         self.read(move |reader| {
             let row = rows::decode::<WorkspaceRow>(txn::read(reader.disk(), &key)?)?;
             Ok(row.map(|row| Standing { epoch: row.epoch(), head: row.head() }))
+        })
+        .await
+    }
+
+    /// How much a workspace's log holds; `None` when there is none.
+    pub async fn usage(&self, _: &Operator, workspace: &WorkspaceId) -> Result<Option<Usage>, LogError> {
+        let workspace = workspace.clone();
+        self.read(move |reader| {
+            let disk = reader.disk();
+            let row = rows::decode::<WorkspaceRow>(txn::read(disk, &rows::workspace_key(&workspace))?)?;
+            let Some(row) = row else { return Ok(None) };
+            let UsageRow { entries, bytes, at_ms, .. } = usage::read(disk, &workspace, &row)?;
+            let (from, until) = rows::documents_of(&workspace, DEVICES);
+            let devices = disk.range(&from, &until, DEVICES_MAX)?.len() as u64;
+            let last = (at_ms > 0).then_some(Timestamp { unix_ms: at_ms });
+            Ok(Some(Usage { entries, bytes, devices, last }))
         })
         .await
     }

@@ -5,7 +5,7 @@ use super::append::Group;
 use super::compact::{Compacted, Growth, Look};
 use super::rows::{self, Head, IdentityRow, WorkspaceRow};
 use super::shown::{mend_collections, show_head};
-use super::{Listener, LogError, OpenedDisk, Outcome, Reader};
+use super::{Listener, LogError, OpenedDisk, Outcome, Reader, remove, usage};
 use crate::auth::Grant;
 use comptoir_engine::disk::Disk;
 use comptoir_engine::disk::txn::{self, Txn};
@@ -13,7 +13,7 @@ use comptoir_engine::id::{LogEpoch, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::Batch;
 use comptoir_engine::wire::message::Reach;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -63,6 +63,8 @@ pub struct Writer {
     draw: Box<DrawEpoch>,
     listeners: HashMap<WorkspaceId, Vec<Weak<dyn Listener>>>,
     growth: Growth,
+    /// Workspaces whose logs are being removed.
+    removing: HashSet<WorkspaceId>,
 }
 
 impl Writer {
@@ -82,7 +84,7 @@ impl Writer {
             txn.commit()?;
             disk.flush()?;
         }
-        Ok(Self { disk, draw, listeners: HashMap::new(), growth: Growth::default() })
+        Ok(Self { disk, draw, listeners: HashMap::new(), growth: Growth::default(), removing: HashSet::new() })
     }
 
     /// Reads beside the writer.
@@ -99,6 +101,7 @@ impl Writer {
     pub fn attach(&mut self, grant: &Grant, listener: Weak<dyn Listener>, now: Timestamp) -> Result<(), LogError> {
         let workspace = grant.workspace();
         let row = open_workspace(&*self.disk, workspace, now, &mut *self.draw)?;
+        let bytes = usage::read(&*self.disk, workspace, &row)?.bytes;
         self.growth.opened(workspace, row.head().tail);
         self.listeners.retain(|_, listeners| {
             listeners.retain(|listener| listener.strong_count() > 0);
@@ -109,6 +112,7 @@ impl Writer {
                 mend_collections(&*self.disk, workspace, row.head())?;
             }
             each.opened(row.epoch(), self.shown(workspace, each.reach(), row.head())?);
+            each.measured(bytes);
             self.listeners.entry(workspace.clone()).or_default().push(listener);
         }
         Ok(())
@@ -119,21 +123,25 @@ impl Writer {
         reach.map_or(Ok(head), |reach| show_head(&*self.disk, workspace, reach, head))
     }
 
-    /// Stores a group by one flush. On an error nobody is answered: the receivers find their senders dropped.
-    pub fn store(&mut self, pushes: Vec<Push>) -> Result<(), LogError> {
+    /// Stores a group by one flush, at this time. On an error nobody is answered: the receivers find their senders dropped.
+    pub fn store(&mut self, pushes: Vec<Push>, now: Timestamp) -> Result<(), LogError> {
         let mut group = Group::new(&*self.disk);
         let mut outcomes = Vec::with_capacity(pushes.len());
         for push in &pushes {
-            outcomes.push(stage(&mut group, push)?);
+            outcomes.push(match self.removing.contains(push.grant.workspace()) {
+                true => None,
+                false => stage(&mut group, push)?,
+            });
         }
-        let appended = group.commit()?;
+        let appended = group.commit(now)?;
         let heads: HashMap<_, _> = appended.iter().map(|each| (&each.workspace, each.head)).collect();
         let mut told = Vec::new();
         for each in appended.iter().filter(|each| !each.entries.is_empty()) {
             self.growth.appended(&each.workspace, each.entries.len(), each.head.tail);
-            for listener in self.listeners.get(&each.workspace).into_iter().flatten().filter_map(Weak::upgrade) {
+            for listener in self.listeners_of(&each.workspace) {
                 let entries = if listener.reach().is_none() { each.entries.as_slice() } else { &[] };
                 listener.appended(entries, self.shown(&each.workspace, listener.reach(), each.head)?);
+                listener.measured(each.bytes);
                 told.push(listener);
             }
         }
@@ -159,7 +167,38 @@ impl Writer {
 
     /// Puts one entry in the place of the run it was made of.
     pub fn replace(&mut self, compacted: Compacted) -> Result<(), LogError> {
-        compacted.write(&*self.disk, &mut self.growth)
+        let workspace = compacted.workspace().clone();
+        if let Some(bytes) = compacted.write(&*self.disk, &mut self.growth)? {
+            self.listeners_of(&workspace).for_each(|listener| listener.measured(bytes));
+        }
+        Ok(())
+    }
+
+    /// Begins to remove a workspace's log: nobody follows it any more, and nothing is stored in it until it is gone.
+    pub fn begin_removal(&mut self, workspace: &WorkspaceId) -> Result<(), LogError> {
+        self.removing.insert(workspace.clone());
+        self.listeners_of(workspace).for_each(|listener| listener.lost());
+        self.listeners.remove(workspace);
+        self.growth.forget(workspace);
+        remove::begin(&*self.disk, workspace, (self.draw)()?)
+    }
+
+    /// Removes some of it; whether all is gone.
+    pub fn removal_step(&mut self, workspace: &WorkspaceId) -> Result<bool, LogError> {
+        let gone = remove::step(&*self.disk, workspace)?;
+        if gone {
+            self.removing.remove(workspace);
+        }
+        Ok(gone)
+    }
+
+    /// Whether a workspace's log is being removed.
+    pub(super) fn removes(&self, workspace: &WorkspaceId) -> bool {
+        self.removing.contains(workspace)
+    }
+
+    fn listeners_of(&self, workspace: &WorkspaceId) -> impl Iterator<Item = Arc<dyn Listener>> {
+        self.listeners.get(workspace).into_iter().flatten().filter_map(Weak::upgrade)
     }
 
     /// Tells the followers that nothing more comes, and lets go of the disk.

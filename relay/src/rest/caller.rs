@@ -2,15 +2,18 @@
 
 use super::RestError;
 use crate::auth::{Access, Grant, TokenFault};
+use crate::limits::Load;
 use crate::lobby::Guest;
 use crate::service::{Once, Service, Services};
 use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::Extensions;
 use axum::http::header::{self, HeaderMap};
 use axum::http::request::Parts;
 use comptoir_engine::Label;
-use comptoir_engine::id::{Collection, LABEL_BYTES_MAX, RecordId};
+use comptoir_engine::id::{Collection, LABEL_BYTES_MAX, RecordId, WorkspaceId};
 use sha2::{Digest as _, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The longest idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -23,6 +26,33 @@ pub(super) struct Caller {
     asks: String,
 }
 
+/// Who turned out to ask, for the audit.
+#[derive(Default)]
+pub(super) struct Asker(OnceLock<(String, String, Option<WorkspaceId>)>);
+
+impl Asker {
+    /// Its token was good.
+    pub(super) fn note(of: &Extensions, who: &str, token: &str, workspace: Option<&WorkspaceId>) {
+        if let Some(asker) = of.get::<Arc<Self>>() {
+            // Said once: a request has one token.
+            let _ = asker.0.set((who.to_owned(), token.to_owned(), workspace.cloned()));
+        }
+    }
+
+    /// Its name, its token's id and its workspace.
+    pub(super) fn get(&self) -> Option<&(String, String, Option<WorkspaceId>)> {
+        self.0.get()
+    }
+}
+
+/// The token that a request shows.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, RestError> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer =
+        bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    bearer.map(|(_, token)| token.trim()).ok_or(RestError::Token(TokenFault::Missing))
+}
+
 impl FromRequestParts<Arc<Services>> for Caller {
     type Rejection = RestError;
 
@@ -32,20 +62,31 @@ impl FromRequestParts<Arc<Services>> for Caller {
         let given = given.map_err(|cause| path(cause.to_string()))?;
         let workspace = given.iter().find(|(name, _)| *name == "workspace").map(|(_, value)| value);
         let workspace = workspace.ok_or_else(|| path("no workspace".to_owned()))?;
-        let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer =
-            bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let token = bearer.map(|(_, token)| token.trim()).ok_or(RestError::Token(TokenFault::Missing))?;
-        let grant = services.auth().check(token, workspace).map_err(RestError::Token)?;
+        let grant = services.auth().check(bearer(&parts.headers)?, workspace).map_err(RestError::Token)?;
         if let Some(guest) = parts.extensions.get::<Arc<Guest>>() {
             guest.welcome();
         }
+        let subject = grant.subject().map(ToString::to_string);
+        let who = subject.as_deref().unwrap_or(grant.name());
+        Asker::note(&parts.extensions, who, grant.id(), Some(grant.workspace()));
+        let passed = services.limits().try_pass(&grant, Load { requests: 1, ..Load::default() });
+        passed.map_err(too_fast)?;
         let asks = format!("{} {}", parts.method, parts.uri);
         Ok(Self { grant, services: services.clone(), headers: parts.headers.clone(), asks })
     }
 }
 
 impl Caller {
+    /// Takes what a write counts for; it is refused where that is too much in a second.
+    pub(super) fn pays(&self, changes: usize, bytes: usize) -> Result<(), RestError> {
+        self.services.limits().try_pass(&self.grant, load(changes, bytes)).map_err(too_fast)
+    }
+
+    /// The same, for what may wait.
+    pub(super) async fn pays_in_time(&self, changes: usize, bytes: usize) {
+        self.services.limits().pass(&self.grant, load(changes, bytes)).await;
+    }
+
     /// The workspace's service device.
     pub(super) fn service(&self) -> Result<Arc<Service>, RestError> {
         Ok(self.services.of(&self.grant)?)
@@ -53,12 +94,7 @@ impl Caller {
 
     /// Whether the token is still good, for answers that last.
     pub(super) fn check_again(&self) -> Result<(), RestError> {
-        let auth = self.services.auth();
-        match auth.is_revoked(&self.grant) {
-            true => Err(RestError::Token(TokenFault::Revoked)),
-            false if auth.time_left(&self.grant).is_zero() => Err(RestError::Token(TokenFault::Expired)),
-            false => Ok(()),
-        }
+        self.services.auth().check_again(&self.grant).map_err(RestError::Token)
     }
 
     /// The collection, if it may be read.
@@ -129,6 +165,15 @@ impl Caller {
         let tags = |name: &'static str| -> Result<Option<Tags>, RestError> { Ok(self.header(name)?.map(Tags::parse)) };
         Ok(Conditions { matches: tags("if-match")?, none_matches: tags("if-none-match")? })
     }
+}
+
+fn load(changes: usize, bytes: usize) -> Load {
+    let [changes, bytes] = [changes, bytes].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    Load { changes, bytes, requests: 0 }
+}
+
+fn too_fast(early: Duration) -> RestError {
+    RestError::TooFast { seconds: early.as_millis().div_ceil(1000) as u64 }
 }
 
 /// The states a record has to be in, or must not be.

@@ -6,7 +6,7 @@ use super::payload::{Asked, Named};
 use super::records::Record;
 use super::transactions::OfWorkspace;
 use crate::auth::Access;
-use crate::service::{Service, ServiceError};
+use crate::service::Service;
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::header::{self, HeaderValue};
@@ -35,6 +35,7 @@ pub(super) struct Exporting {
 }
 
 struct Export {
+    caller: Caller,
     service: Arc<Service>,
     collections: VecDeque<Collection>,
     after: Option<Key>,
@@ -58,9 +59,9 @@ pub(super) async fn export(
     let named = asked.collection.is_some();
     let reads = |each: &Collection| caller.grant.access(each) >= Access::Read && (named || !each.is_reserved());
     let collections = collections.into_iter().filter(reads).collect();
-    let export = Export { service, collections, after: None, deleted: asked.deleted.unwrap_or_default() };
+    let export = Export { caller, service, collections, after: None, deleted: asked.deleted.unwrap_or_default() };
     let lines = stream::try_unfold(export, |mut export| async move {
-        Ok::<_, ServiceError>(export.next().await?.map(|lines| (lines, export)))
+        Ok::<_, RestError>(export.next().await?.map(|lines| (lines, export)))
     });
     let mut answer = Response::new(Body::from_stream(lines));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -69,7 +70,7 @@ pub(super) async fn export(
 
 impl Export {
     /// The next lines; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, ServiceError> {
+    async fn next(&mut self) -> Result<Option<Bytes>, RestError> {
         while let Some(collection) = self.collections.front().cloned() {
             let (asked, after) = (collection.clone(), self.after.clone());
             let page = self.service.look(move |engine| engine.list(&asked, after.as_ref(), PAGE_RECORDS)).await?;
@@ -86,6 +87,8 @@ impl Export {
                 lines.push(b'\n');
             }
             if !lines.is_empty() {
+                // It may have waited long for its reader.
+                self.caller.check_again()?;
                 return Ok(Some(lines.into()));
             }
         }

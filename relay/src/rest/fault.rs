@@ -1,11 +1,14 @@
 //! Why a request is refused. Must not know HTTP's statuses.
 
-use crate::auth::TokenFault;
+use crate::auth::{IssueError, TokenFault};
+use crate::backup::BackupError;
+use crate::catalog::CatalogError;
+use crate::control::ManageError;
 use crate::log::LogError;
 use crate::room::EnterError;
 use crate::service::ServiceError;
 use crate::text::Told;
-use comptoir_engine::id::{Collection, NameError};
+use comptoir_engine::id::{Collection, NameError, WorkspaceId};
 use comptoir_engine::{QueryError, StoreError};
 
 /// Why a request is refused.
@@ -15,6 +18,22 @@ pub(super) enum RestError {
     Token(TokenFault),
     #[error("this token may not do this with {collection}: ask for one that may")]
     Forbidden { collection: String },
+    #[error("this needs a token of the role {role}: ask the relay's operator for one")]
+    Role { role: &'static str },
+    #[error("this would grant more than the token that asks for it has ({what}): ask for less")]
+    Widened { what: String },
+    #[error("there is no token {id} in this workspace: its list names them")]
+    NoToken { id: String },
+    #[error(
+        "this removes {workspace} and all its records from the relay, for good: to confirm, add ?confirm={workspace}"
+    )]
+    Unconfirmed { workspace: WorkspaceId },
+    #[error("too much was asked for in a second: ask again in {seconds} seconds")]
+    TooFast { seconds: u64 },
+    #[error("the relay takes no backups by itself: set [backup] in its settings")]
+    BackupsUnset,
+    #[error("a backup is under way: wait for its end")]
+    BackupRunning,
     #[error("there is nothing at this address: see /v1/openapi.json")]
     NoRoute,
     #[error("this address knows other methods: see /v1/openapi.json")]
@@ -46,6 +65,12 @@ pub(super) enum RestError {
     #[error("the relay is stopping or starting: try again")]
     Unavailable,
     #[error(transparent)]
+    Issue(#[from] IssueError),
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -58,6 +83,12 @@ impl RestError {
 
     pub(super) fn json(cause: impl ToString) -> Self {
         Self::Json { cause: cause.to_string() }
+    }
+}
+
+impl From<CatalogError> for RestError {
+    fn from(error: CatalogError) -> Self {
+        Self::Manage(error.into())
     }
 }
 
@@ -90,7 +121,19 @@ impl Told for RestError {
             Self::Token(TokenFault::Expired) => "token_expired",
             Self::Token(TokenFault::WrongWorkspace) => "token_workspace",
             Self::Token(TokenFault::Revoked) => "token_revoked",
+            Self::Token(TokenFault::Suspended) => "workspace_suspended",
+            Self::Token(TokenFault::NotOperator) => "not_operator",
             Self::Forbidden { .. } => "forbidden",
+            Self::Role { .. } => "role_needed",
+            Self::Widened { .. } => "token_widened",
+            Self::NoToken { .. } => "no_token",
+            Self::Unconfirmed { .. } => "removal_confirm",
+            Self::TooFast { .. } => "too_fast",
+            Self::BackupsUnset => "backups_unset",
+            Self::BackupRunning => "backup_running",
+            Self::Issue(error) => error.code(),
+            Self::Manage(error) => error.code(),
+            Self::Backup(error) => error.code(),
             Self::NoRoute => "no_route",
             Self::Method => "method",
             Self::BodyTooLarge { .. } => "body_too_large",
@@ -111,6 +154,14 @@ impl Told for RestError {
 
     fn args(&self) -> Vec<(&'static str, String)> {
         match self {
+            Self::Role { role } => vec![("role", (*role).to_owned())],
+            Self::Widened { what } => vec![("what", what.clone())],
+            Self::TooFast { seconds } => vec![("seconds", seconds.to_string())],
+            Self::NoToken { id } => vec![("id", id.clone())],
+            Self::Unconfirmed { workspace } => vec![("workspace", workspace.to_string())],
+            Self::Issue(error) => error.args(),
+            Self::Manage(error) => error.args(),
+            Self::Backup(error) => error.args(),
             Self::Forbidden { collection } => vec![("collection", collection.clone())],
             Self::BodyTooLarge { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
             Self::MediaType { wanted } => vec![("wanted", (*wanted).to_owned())],

@@ -62,6 +62,7 @@ struct Row {
 }
 
 struct Import {
+    caller: Caller,
     service: std::sync::Arc<Service>,
     collection: Collection,
     key: String,
@@ -92,6 +93,7 @@ pub(super) async fn import(
         rows: Vec::new(),
         records: BTreeSet::new(),
         bytes: 0,
+        caller,
     };
     let mut rest = Vec::new();
     while !body.is_end_stream() {
@@ -160,12 +162,14 @@ impl Import {
 
     /// Saves what has come, as one transaction; where a row in it is at fault, the others all the same.
     async fn save(&mut self) -> Result<(), RestError> {
-        let rows = take(&mut self.rows);
+        let (rows, bytes) = (take(&mut self.rows), take(&mut self.bytes));
         self.records.clear();
-        self.bytes = 0;
         if rows.is_empty() {
             return Ok(());
         }
+        // Its body is read more slowly meanwhile.
+        self.caller.pays_in_time(rows.len(), bytes).await;
+        self.caller.check_again()?;
         match self.commit(rows.clone()).await {
             Err(ServiceError::Store(StoreError::Edit { .. } | StoreError::TooLarge { .. })) => {}
             saved => return Ok(saved?),

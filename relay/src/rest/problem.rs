@@ -1,7 +1,8 @@
 //! Refusals as `application/problem+json` (RFC 9457), in the reader's language. Must not know what was asked.
 
 use super::RestError;
-use crate::auth::TokenFault;
+use crate::auth::{IssueError, TokenFault};
+use crate::control::ManageError;
 use crate::service::ServiceError;
 use crate::text::{LOCALES, Told, tell_in};
 use axum::body::Body;
@@ -35,8 +36,18 @@ impl RestError {
     /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Token(TokenFault::WrongWorkspace) | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Token(TokenFault::WrongWorkspace | TokenFault::Suspended | TokenFault::NotOperator) => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Role { .. } | Self::Widened { .. } => StatusCode::FORBIDDEN,
+            Self::NoToken { .. } | Self::Manage(ManageError::NoWorkspace { .. }) => StatusCode::NOT_FOUND,
+            Self::TooFast { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unconfirmed { .. } => StatusCode::BAD_REQUEST,
+            Self::BackupsUnset | Self::BackupRunning => StatusCode::CONFLICT,
+            Self::Issue(IssueError::Name | IssueError::Expiry | IssueError::TooLong) => StatusCode::BAD_REQUEST,
+            Self::Issue(_) | Self::Manage(_) | Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -58,7 +69,8 @@ fn of_service(error: &ServiceError) -> StatusCode {
         ServiceError::Precondition { .. } => StatusCode::PRECONDITION_FAILED,
         ServiceError::NoRecord { .. } => StatusCode::NOT_FOUND,
         ServiceError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        ServiceError::Refused => StatusCode::CONFLICT,
+        ServiceError::Refused | ServiceError::KeyUnknown => StatusCode::CONFLICT,
+        ServiceError::OverQuota { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ServiceError::Store(error) => of_store(error),
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
@@ -112,6 +124,9 @@ pub(super) fn told(mut answer: Response<Body>, locale: &str) -> Response<Body> {
     headers.insert(header::VARY, HeaderValue::from_static("accept-language"));
     if let Ok(language) = HeaderValue::from_str(locale) {
         headers.insert(header::CONTENT_LANGUAGE, language);
+    }
+    if let RestError::TooFast { seconds } = *error {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     match status {
         StatusCode::UNAUTHORIZED => {

@@ -30,6 +30,7 @@ pub(super) async fn put(
     let collection = caller.writes(&of.collection)?;
     caller.writes("_schemas")?;
     let fields = json::fields(JsonValue::Object(payload.parse::<Object>()?)).map_err(RestError::json)?;
+    caller.pays(1, payload.0.len())?;
     let write = Write::new(Vec::new(), None, move |engine, now| Ok(engine.set_schema(&collection, &fields, now)?));
     Ok(Json(caller.service()?.write(write).await?.into()))
 }

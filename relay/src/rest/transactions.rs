@@ -100,6 +100,7 @@ pub(super) async fn transact(
     let edits = operations.into_iter().map(|each| each.edit(&caller)).collect::<Result<Vec<_>, _>>()?;
     let (label, once) = (caller.label(writing.label.as_deref())?, caller.once(&payload.0)?);
     let records: BTreeSet<RecordId> = edits.iter().map(|(record, _)| record.clone()).collect();
+    caller.pays(records.len(), payload.0.len())?;
     let write = Write::new(records.into_iter().collect(), once, move |engine, now| {
         Ok(engine.commit_labelled(&edits, label.as_ref(), now)?)
     });

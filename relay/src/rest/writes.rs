@@ -74,6 +74,7 @@ async fn write(
     plan: Plan,
 ) -> Result<Written, RestError> {
     let conditions: Conditions = caller.conditions()?;
+    caller.pays(1, body.len())?;
     let (label, once) = (caller.label(writing.label.as_deref())?, caller.once(body)?);
     let of = record.clone();
     let write = Write::new(vec![record], once, move |engine, now| {

@@ -30,6 +30,12 @@ pub enum ServiceError {
     /// The write is durable here, and the log does not take it.
     #[error("the relay's log has set a part of this write aside: see its records")]
     Refused,
+    /// The log is as long as it may be.
+    #[error("the workspace has used up its {bytes_max} bytes on this relay: ask the relay's operator for more")]
+    OverQuota {
+        /// The limit.
+        bytes_max: u64,
+    },
     /// A condition of the write is not met.
     #[error("{record} is not in the state that the request demands: read it again, then decide")]
     Precondition {
@@ -45,6 +51,11 @@ pub enum ServiceError {
     /// An idempotency key was used before for something else.
     #[error("this idempotency key was used for another request: take a fresh key for each request")]
     KeyReused,
+    /// A request was begun in a store that was lost.
+    #[error(
+        "this request was cut short and nobody knows whether it was done: read the records, then decide, with a fresh key"
+    )]
+    KeyUnknown,
     /// The keys of done requests cannot be kept.
     #[error("the idempotency keys cannot be kept ({cause}): check the disk, then try again with the same key")]
     Keys {
@@ -82,6 +93,8 @@ impl Told for ServiceError {
             Self::Precondition { .. } => "precondition",
             Self::NoRecord { .. } => "no_record",
             Self::KeyReused => "key_reused",
+            Self::KeyUnknown => "key_unknown",
+            Self::OverQuota { .. } => "over_quota",
             Self::Keys { .. } => "keys_unkept",
             Self::Folder { .. } => "service_folder",
             Self::Closed => "service_closed",
@@ -95,7 +108,9 @@ impl Told for ServiceError {
             Self::Busy { workspace } => vec![("workspace", workspace.to_string())],
             Self::Precondition { record } | Self::NoRecord { record } => vec![("record", record.to_string())],
             Self::Keys { cause } | Self::Folder { cause } => vec![("cause", cause.clone())],
-            Self::Behind | Self::Unsent | Self::Refused | Self::KeyReused | Self::Closed => Vec::new(),
+            Self::Behind | Self::Unsent | Self::Refused | Self::KeyReused => Vec::new(),
+            Self::KeyUnknown | Self::Closed => Vec::new(),
+            Self::OverQuota { bytes_max } => vec![("bytes_max", bytes_max.to_string())],
             Self::Store(error) => error.args(),
         }
     }

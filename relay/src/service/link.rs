@@ -46,7 +46,7 @@ impl Inside {
         let permit = self.places.clone().try_acquire_owned().ok()?;
         let (ours, theirs) = duplex(PIPE_BYTES);
         let (door, guest) = (self.door.clone(), self.lobby.enter(IpAddr::V4(Ipv4Addr::LOCALHOST), permit));
-        self.tasks.spawn(async move { door.serve(theirs, &guest).await });
+        self.tasks.spawn(async move { door.serve_own(theirs, &guest).await });
         let config = WebSocketConfig::default()
             .write_buffer_size(0)
             .max_write_buffer_size(2 * FRAME_BYTES_MAX)

@@ -2,7 +2,8 @@
 //! what it did after. Must not know HTTP.
 //!
 //! A file of JSON lines, each durable before what follows it. One thread does one request at a time, so at most the last
-//! one can have begun without an end; whether it was done, the digest of all records tells: nothing else moves it between.
+//! one can have begun without an end; whether it was done, the digest of all records tells: nothing else moves it between. In
+//! another store than it was begun in (the old one was damaged or lost) nothing tells, and whoever asks again is told so.
 
 use super::ServiceError;
 use super::write::{Once, Written, stated};
@@ -28,6 +29,9 @@ enum Line {
         says: String,
         at_ms: i64,
         digest: String,
+        /// The store's device; of a release that did not say, none.
+        #[serde(default)]
+        device: String,
         record: Option<(String, String)>,
         records: u64,
         absent: u64,
@@ -41,11 +45,18 @@ enum Line {
     Dropped {
         key: String,
     },
+    /// It was begun in a store that is gone: nobody knows whether it was done.
+    Unknown {
+        key: String,
+        says: String,
+        at_ms: i64,
+    },
 }
 
 struct Known {
     says: String,
     at_ms: i64,
+    /// What it did; `None`: nobody knows.
     written: Option<Written>,
 }
 
@@ -57,6 +68,8 @@ pub(super) enum Seen {
     Other,
     /// It was done.
     Done(Written),
+    /// It was begun, and nobody knows whether it was done.
+    Unknown,
 }
 
 /// The keys of one workspace.
@@ -89,12 +102,20 @@ impl Receipts {
                     order.push_back(key.clone());
                     known.insert(key, Known { says, at_ms, written: Some(written) });
                 }
+                Line::Unknown { key, says, at_ms } => {
+                    order.push_back(key.clone());
+                    known.insert(key, Known { says, at_ms, written: None });
+                }
             }
         }
-        if let Some(Line::Begun { key, says, at_ms, digest, record, records, absent }) = begun
-            && crate::text::hex(&engine.status().digest.0) != digest
+        let is_same = |digest: &str| crate::text::hex(&engine.status().digest.0) == digest;
+        if let Some(Line::Begun { key, says, at_ms, digest, device, record, records, absent }) = begun
+            && !(device == engine.device().to_string() && is_same(&digest))
         {
-            let written = Some(found(engine, record, records, absent)?);
+            let written = match device == engine.device().to_string() {
+                true => Some(found(engine, record, records, absent)?),
+                false => None,
+            };
             order.push_back(key.clone());
             known.insert(key, Known { says, at_ms, written });
         }
@@ -110,7 +131,8 @@ impl Receipts {
             Some(known) if now.unix_ms.saturating_sub(known.at_ms) >= KEPT_MS => Seen::Never,
             Some(known) if known.says != once.says => Seen::Other,
             Some(Known { written: Some(written), .. }) => Seen::Done(written.clone()),
-            _ => Seen::Never,
+            Some(Known { written: None, .. }) => Seen::Unknown,
+            None => Seen::Never,
         }
     }
 
@@ -132,6 +154,7 @@ impl Receipts {
             says: once.says.clone(),
             at_ms: now.unix_ms,
             digest: crate::text::hex(&engine.status().digest.0),
+            device: engine.device().to_string(),
             record,
             records: records.len() as u64,
             absent,
@@ -197,9 +220,12 @@ fn read(path: &Path) -> Result<Vec<u8>, ServiceError> {
 fn rewrite(path: &Path, known: &HashMap<String, Known>, order: &VecDeque<String>) -> io::Result<(File, u64)> {
     let mut lines = String::new();
     for key in order {
-        let Some(Known { says, at_ms, written: Some(written) }) = known.get(key) else { continue };
-        let (key, says, written) = (key.clone(), says.clone(), written.clone());
-        lines.push_str(&text(&Line::Done { key, says, at_ms: *at_ms, written }));
+        let Some(Known { says, at_ms, written }) = known.get(key) else { continue };
+        let (key, says, at_ms) = (key.clone(), says.clone(), *at_ms);
+        lines.push_str(&text(&match written.clone() {
+            Some(written) => Line::Done { key, says, at_ms, written },
+            None => Line::Unknown { key, says, at_ms },
+        }));
     }
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
@@ -232,4 +258,99 @@ fn found(
         }
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use comptoir_engine::disk::sim::SimDisk;
+    use comptoir_engine::{FieldEdit, Now, Settings};
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    const NOW: Timestamp = Timestamp { unix_ms: 1_700_000_000_000 };
+
+    fn engine(seed: u64) -> Engine {
+        let settings = Settings {
+            workspace: comptoir_engine::WorkspaceId::new("shop").expect("a name"),
+            relay: String::new(),
+            token: String::new(),
+            device_name: String::new(),
+        };
+        let mut rng = StdRng::seed_from_u64(seed);
+        Engine::create(Box::new(SimDisk::new()), "", settings, &mut rng).expect("a store")
+    }
+
+    fn once(key: &str) -> Once {
+        Once { key: key.to_owned(), says: "this".to_owned() }
+    }
+
+    fn tea() -> RecordId {
+        RecordId::new("products", "tea").expect("a name")
+    }
+
+    fn later(ms: i64) -> Timestamp {
+        Timestamp { unix_ms: NOW.unix_ms + ms }
+    }
+
+    fn is_done(receipts: &Receipts, key: &str, now: Timestamp) -> bool {
+        matches!(receipts.find(&once(key), now), Seen::Done(_))
+    }
+
+    #[test]
+    fn a_key_is_known_for_a_day_also_behind_an_opening() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, engine) = (folder.path().join("keys"), engine(1));
+        let mut receipts = Receipts::open(&path, &engine, NOW).expect("a file");
+        receipts.end(&once("a"), &Written::default(), NOW).expect("noted");
+        assert!(is_done(&receipts, "a", later(KEPT_MS - 1)));
+        assert!(!is_done(&receipts, "a", later(KEPT_MS)));
+        let again = Receipts::open(&path, &engine, later(KEPT_MS - 1)).expect("the file");
+        assert!(is_done(&again, "a", later(KEPT_MS - 1)));
+        let late = Receipts::open(&path, &engine, later(KEPT_MS)).expect("the file");
+        assert!(late.known.is_empty() && fs::read(&path).expect("the file").is_empty(), "it is forgotten for good");
+    }
+
+    #[test]
+    fn one_key_more_than_are_kept_and_the_older_half_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, engine) = (folder.path().join("keys"), engine(1));
+        let done = |number: usize| {
+            let (key, says) = (format!("k{number}"), "this".to_owned());
+            text(&Line::Done { key, says, at_ms: NOW.unix_ms, written: Written::default() })
+        };
+        fs::write(&path, (0..KEYS_MAX).map(done).collect::<String>()).expect("a full file");
+        let mut receipts = Receipts::open(&path, &engine, NOW).expect("the file");
+        assert!(is_done(&receipts, "k0", NOW));
+        receipts.end(&once("new"), &Written::default(), NOW).expect("noted");
+        assert!(!is_done(&receipts, "k0", NOW) && is_done(&receipts, "new", NOW));
+        assert!(is_done(&receipts, &format!("k{}", KEYS_MAX - 1), NOW));
+        let again = Receipts::open(&path, &engine, NOW).expect("the file");
+        assert_eq!(again.known.len(), receipts.known.len());
+        assert!(again.known.len() <= KEYS_MAX / 2 + 1, "{}", again.known.len());
+    }
+
+    #[test]
+    fn of_a_request_that_was_cut_short_its_own_store_knows_and_another_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, mut own) = (folder.path().join("keys"), engine(1));
+        let begin = |engine: &Engine| {
+            let mut receipts = Receipts::open(&path, engine, NOW).expect("a file");
+            receipts.begin(&once("a"), engine, &[tea()], NOW).expect("noted");
+        };
+        begin(&own);
+        let found = Receipts::open(&path, &own, NOW).expect("the file").find(&once("a"), NOW);
+        assert!(matches!(found, Seen::Never), "nothing was done");
+        begin(&own);
+        let fields = comptoir_engine::record::json::parse(r#"{"n":1}"#).expect("fields");
+        own.commit(&[(tea(), FieldEdit::Set(fields))], Now { wall: NOW, monotonic_ms: 0 }).expect("an edit");
+        let lines = fs::read(&path).expect("the file");
+        for _ in 0..2 {
+            let found = Receipts::open(&path, &engine(2), NOW).expect("the file").find(&once("a"), NOW);
+            assert!(matches!(found, Seen::Unknown), "another store, whatever its digest, also at its next opening");
+        }
+        fs::write(&path, lines).expect("the file as it was");
+        let found = Receipts::open(&path, &own, NOW).expect("the file").find(&once("a"), NOW);
+        assert!(matches!(found, Seen::Done(written) if written.created == 1), "it was done");
+    }
 }

@@ -37,6 +37,8 @@ pub(super) struct Outside {
     /// Makes the device's token anew: the old one may have been revoked.
     pub(super) grant: Box<dyn Fn() -> Result<(String, Grant), ServiceError> + Send>,
     pub(super) wall: Box<dyn Fn() -> Timestamp + Send>,
+    /// How long the log may be, in bytes.
+    pub(super) log_bytes_max: Box<dyn Fn() -> Option<u64> + Send>,
     pub(super) idle_max: Duration,
     /// Takes the worker off the list; false where somebody has just come.
     pub(super) retire: Box<dyn Fn() -> bool + Send>,
@@ -287,11 +289,21 @@ impl Worker {
                     drop(reply.send(Err(ServiceError::KeyReused)));
                     return Ok(());
                 }
+                Seen::Unknown => {
+                    drop(reply.send(Err(ServiceError::KeyUnknown)));
+                    return Ok(());
+                }
                 Seen::Done(written) => {
                     self.wait_for_log(Some(reply), None, written);
                     return Ok(());
                 }
             }
+        }
+        // Before it is saved here: what was answered would never be in the log.
+        let log_bytes = self.seat.as_ref().map_or(0, |seat| seat.room().bytes());
+        if let Some(bytes_max) = (self.outside.log_bytes_max)().filter(|max| log_bytes >= *max) {
+            drop(reply.send(Err(ServiceError::OverQuota { bytes_max })));
+            return Ok(());
         }
         match self.commit(write) {
             Ok(written) => self.wait_for_log(Some(reply), None, written),

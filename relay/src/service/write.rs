@@ -3,7 +3,7 @@
 use super::ServiceError;
 use comptoir_engine::id::RecordId;
 use comptoir_engine::record::json;
-use comptoir_engine::{Committed, Engine, HistoryPage, Now, StoreError, View};
+use comptoir_engine::{Committed, Engine, Now, StoreError, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -88,15 +88,12 @@ pub struct Stated {
     pub etag: String,
 }
 
-/// A record as it is now; `None` when there never was one. The name of its state comes from its newest change and what is
-/// shown of it.
+/// A record as it is now; `None` when there never was one. The name of its state comes from all its changes that nothing follows,
+/// concurrent ones too, and from what is shown of it, which a schema changes without a change of its own.
 pub fn stated(engine: &Engine, record: &RecordId) -> Result<Option<Stated>, StoreError> {
     let Some(view) = engine.get(record)? else { return Ok(None) };
-    let newest = engine.history(record, &HistoryPage { changes_max: 1, after: None, field: None })?;
     let mut hash = Sha256::new();
-    if let Some(version) = newest.versions.first() {
-        hash.update(version.change.0);
-    }
+    engine.heads(record)?.iter().for_each(|head| hash.update(head.0));
     hash.update([u8::from(view.deleted)]);
     hash.update(json::object(&view.fields).to_string());
     Ok(Some(Stated { view, etag: crate::text::hex(&hash.finalize()[..16]) }))

@@ -55,6 +55,8 @@ pub enum Due {
 /// The state machine.
 pub struct Exchange {
     device: String,
+    /// Whether the device wants entries at all.
+    pulls: bool,
     /// Said right behind the welcome.
     writable: Option<Reach>,
     follow: Follow,
@@ -77,7 +79,8 @@ impl Exchange {
         let follow = Follow::new(position, hello.credit_bytes);
         let device = format!("{} ({})", super::named(hello), hello.device());
         let (pushes, comparing) = (Pushes::default(), Comparing::default());
-        let exchange = Self { device, writable: grant.writable(), follow, pushes, comparing, paging: None };
+        let pulls = hello.credit_bytes > 0;
+        let exchange = Self { device, pulls, writable: grant.writable(), follow, pushes, comparing, paging: None };
         (exchange, FromRelay::Welcome(welcome))
     }
 
@@ -140,6 +143,11 @@ impl Exchange {
     /// Through where the device has been sent the log; `None` while histories are compared.
     pub fn position(&self) -> Option<LogSeq> {
         (!self.is_comparing()).then(|| self.follow.position())
+    }
+
+    /// Whether the device has been sent all that it wants.
+    pub fn has_all(&self, head: Head) -> bool {
+        !self.is_comparing() && (!self.pulls || self.follow.position() == head.tail)
     }
 
     /// How many changes that the log had lost it got back from this device, once no offer waits any more or the

@@ -22,6 +22,8 @@ pub(super) fn end(end: &End) -> &'static str {
             Denial::TokenRevoked => "token_revoked",
             Denial::TokenTooNarrow => "token_too_narrow",
             Denial::CodeInvalid => "code_invalid",
+            Denial::Suspended => "suspended",
+            Denial::OverQuota { .. } => "over_quota",
         },
     }
 }

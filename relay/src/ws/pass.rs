@@ -1,6 +1,7 @@
-//! A session's right to go on: its token's end, and whether the token was taken back meanwhile. Must not know sockets.
+//! A session's right to go on: its token's end, and whether the token was taken back meanwhile or its workspace
+//! suspended. Must not know sockets.
 
-use crate::auth::{Auth, Grant};
+use crate::auth::{Auth, Grant, TokenFault};
 use comptoir_engine::wire::message::Denial;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -34,15 +35,15 @@ impl Pass {
         self.expires
     }
 
-    /// Returns once the token has been taken back.
+    /// Returns once the token has been taken back, or the workspace suspended.
     pub(super) async fn revoked(&mut self) -> Denial {
         loop {
             if self.revocations.changed().await.is_err() {
                 // The sender is in the catalog, and that is here.
                 std::future::pending::<()>().await;
             }
-            if self.auth.is_revoked(&self.grant) {
-                return Denial::TokenRevoked;
+            if let Err(fault @ (TokenFault::Revoked | TokenFault::Suspended)) = self.auth.check_again(&self.grant) {
+                return fault.into();
             }
         }
     }

@@ -10,8 +10,10 @@ use super::pass::Pass;
 use super::socket::{Incoming, Outgoing};
 use super::{Deadlines, End, kinds, stopped};
 use crate::auth::Grant;
-use crate::log::{Entry, Log, LogError, Outcome};
+use crate::limits::{Limits, Load};
+use crate::log::{Entry, Head, Log, LogError, Outcome};
 use crate::room::Seat;
+use comptoir_engine::wire::batch::Batch;
 use comptoir_engine::wire::message::{Denial, FromDevice, FromRelay};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -20,8 +22,13 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
+/// A device whose push waits is told so often: it would take silence for an end.
+const SLOWED_EVERY: Duration = Duration::from_secs(3);
+
+/// A push that waits until it may be stored.
+type Held = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 type Page = Pin<Box<dyn Future<Output = Result<Vec<Arc<Entry>>, LogError>> + Send>>;
 
 /// A push that was handed to the log, and when.
@@ -45,6 +52,12 @@ pub(super) struct Session {
     page: Option<Page>,
     deadlines: Deadlines,
     pinged: Instant,
+    /// None for the relay's own devices: their callers have paid.
+    limits: Option<Arc<Limits>>,
+    held: Option<Held>,
+    slowed: Instant,
+    /// The log had no room for a push: its limit, in bytes. The session ends when the device has been sent everything.
+    full: Option<u64>,
 }
 
 impl Session {
@@ -55,12 +68,28 @@ impl Session {
         seat: Seat,
         log: Log,
         permits: Arc<Semaphore>,
-        deadlines: Deadlines,
+        (deadlines, limits): (Deadlines, Option<Arc<Limits>>),
     ) -> Self {
         let own = seat.whole().shares().comparisons().clone();
         let compare = Compare::new(log.clone(), pass.grant().clone(), own, permits);
-        let (outcomes, listening, page) = (VecDeque::new(), None, None);
-        Self { exchange, pass, seat, log, outcomes, compare, listening, page, deadlines, pinged: Instant::now() }
+        let (outcomes, listening, page, held, full) = (VecDeque::new(), None, None, None, None);
+        let (pinged, slowed) = (Instant::now(), Instant::now());
+        Self {
+            exchange,
+            pass,
+            seat,
+            log,
+            outcomes,
+            compare,
+            listening,
+            page,
+            deadlines,
+            pinged,
+            limits,
+            held,
+            slowed,
+            full,
+        }
     }
 
     pub(super) fn grant(&self) -> &Grant {
@@ -112,7 +141,7 @@ impl Session {
                     self.page =
                         Some(Box::pin(async move { log.shown_entries(&grant, after, through, bytes_max).await }));
                 }
-                Due::Nothing => {}
+                Due::Nothing => self.refuse_if_full(head)?,
             }
         }
         let due = self.due(outgoing, incoming);
@@ -123,7 +152,12 @@ impl Session {
             denial = self.pass.revoked() => Err(End::Denied(denial)),
             done = outgoing.flushed(), if !free => done,
             outcome = next_outcome(&mut self.outcomes), if free && !planted!(OutcomeUnheard) => self.settle(outcome),
-            message = incoming.next(), if !busy => self.handle(message?).await,
+            message = incoming.next(), if !busy && self.held.is_none() => self.handle(message?).await,
+            batch = passed(&mut self.held) => {
+                self.held = None;
+                incoming.excuse();
+                self.append(batch).await
+            }
             done = self.compare.next(), if free && busy => {
                 match self.compared(done?) {
                     Some(message) => outgoing.start(&message).await,
@@ -148,18 +182,54 @@ impl Session {
     async fn handle(&mut self, message: FromDevice) -> Result<(), End> {
         match self.exchange.handle(message, self.seat.room())? {
             None => {}
-            Some(Task::Append(batch)) => {
-                let since = Instant::now();
-                let appended = timeout(self.deadlines.write, self.log.append(self.pass.grant(), batch)).await;
-                let outcome = appended.map_err(|_| LogError::Unavailable)??;
-                self.outcomes.push_back(Awaited { since, outcome });
-            }
+            Some(Task::Append(batch)) => return self.take_in(batch).await,
             Some(task) => {
                 (self.page, self.listening) = (None, None);
                 self.compare.start(task);
             }
         }
         Ok(())
+    }
+
+    /// A push has come: it is stored at once, when its turn comes, or not at all.
+    async fn take_in(&mut self, batch: Vec<u8>) -> Result<(), End> {
+        let grant = self.pass.grant();
+        let Some(limits) = self.limits.clone() else { return self.append(batch).await };
+        let bytes_max = limits.log_bytes_max(grant.workspace());
+        self.full = self.full.or(bytes_max.filter(|max| self.seat.room().bytes() + batch.len() as u64 > *max));
+        match limits.slows(grant) {
+            // What comes behind one that was not stored builds on it.
+            _ if self.full.is_some() => {}
+            false => return self.append(batch).await,
+            true => {
+                let grant = grant.clone();
+                self.slowed = Instant::now();
+                self.held = Some(Box::pin(async move {
+                    let changes = Batch::decode(&batch).map_or(0, |batch| batch.len());
+                    let [changes, bytes] = [changes, batch.len()].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+                    limits.pass(&grant, Load { changes, bytes, requests: 0 }).await;
+                    batch
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, batch: Vec<u8>) -> Result<(), End> {
+        let since = Instant::now();
+        let appended = timeout(self.deadlines.write, self.log.append(self.pass.grant(), batch)).await;
+        let outcome = appended.map_err(|_| LogError::Unavailable)??;
+        self.outcomes.push_back(Awaited { since, outcome });
+        Ok(())
+    }
+
+    /// Whoever cannot push has at least all there is, and every receipt.
+    fn refuse_if_full(&self, head: Head) -> Result<(), End> {
+        let has_all = self.exchange.has_all(head) && self.outcomes.is_empty();
+        match self.full.filter(|_| has_all) {
+            Some(bytes_max) => Err(End::Denied(Denial::OverQuota { bytes_max })),
+            None => Ok(()),
+        }
     }
 
     fn tell_regained(&mut self, ends: bool) {
@@ -215,8 +285,11 @@ impl Session {
         let ping = incoming.heard().max(self.pinged) + self.deadlines.ping;
         let silent = incoming.heard() + self.deadlines.idle;
         let mut due = self.pass.expires();
-        if !self.exchange.is_busy() {
+        if !self.exchange.is_busy() && self.held.is_none() {
             due = due.min(silent);
+        }
+        if self.held.is_some() && !outgoing.is_writing() {
+            due = due.min(self.slowed + SLOWED_EVERY);
         }
         if !outgoing.is_writing() {
             due = due.min(ping);
@@ -233,16 +306,29 @@ impl Session {
         if self.pass.expires() <= now {
             return Err(End::Denied(Denial::TokenExpired));
         }
-        let heard_late = !self.exchange.is_busy() && incoming.heard() + self.deadlines.idle <= now;
+        let heard_late =
+            !self.exchange.is_busy() && self.held.is_none() && incoming.heard() + self.deadlines.idle <= now;
         let others = [outgoing.deadline(), self.listening.map(|since| since + self.deadlines.idle)];
         if heard_late || others.into_iter().flatten().any(|due| due <= now) {
             return Err(End::Silent);
+        }
+        if self.held.is_some() && !outgoing.is_writing() && self.slowed + SLOWED_EVERY <= now {
+            self.slowed = now;
+            return outgoing.start(&FromRelay::Slowed).await;
         }
         if !outgoing.is_writing() && incoming.heard().max(self.pinged) + self.deadlines.ping <= now {
             self.pinged = now;
             return outgoing.start_ping().await;
         }
         Ok(())
+    }
+}
+
+/// The push that waited; never when none does. May be dropped and called again.
+async fn passed(held: &mut Option<Held>) -> Vec<u8> {
+    match held {
+        Some(held) => held.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -55,6 +55,7 @@ pub fn token(relay: &Relay, name: &str, role: Role) -> String {
         workspace: workspace(name),
         role,
         permissions: Permissions::ALL,
+        allowance: Default::default(),
         subject: None,
         name: "till".to_owned(),
         valid_for,

@@ -55,6 +55,7 @@ pub(crate) fn genuine() -> &'static [(String, TokenRequest)] {
             workspace: crate::shop::workspace(),
             role,
             permissions: Permissions::parse(["*=none", "sales=write"]).expect("permissions"),
+            allowance: Default::default(),
             subject: Subject::parse("device:till-1"),
             name: name.to_owned(),
             valid_for: Duration::from_secs(3600),

@@ -44,6 +44,7 @@ pub(crate) fn grant() -> Grant {
                 workspace: workspace(),
                 role: Role::Editor,
                 permissions: Permissions::ALL,
+                allowance: Default::default(),
                 subject: None,
                 name: "till".to_owned(),
                 valid_for,
@@ -158,7 +159,7 @@ impl Post {
     /// Stores what waits as one group. `Ok(Err)`: the disk failed.
     pub(crate) fn store(&mut self, now_ms: u64) -> Result<Result<(), LogError>, Violation> {
         let Some(writer) = &mut self.writer else { return Ok(Ok(())) };
-        if let Err(error) = writer.store(std::mem::take(&mut self.queue)) {
+        if let Err(error) = writer.store(std::mem::take(&mut self.queue), Timestamp { unix_ms: now_ms as i64 }) {
             return Ok(Err(error));
         }
         let (Some(reader), Some(room)) = (self.reader(), &self.room) else { return Ok(Ok(())) };

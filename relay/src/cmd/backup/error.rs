@@ -1,9 +1,10 @@
 //! Why a backup, a restore or a check ended otherwise than it should. Must not know how they are done.
 
 use crate::backup::BackupError;
-use crate::control::ControlError;
+use crate::catalog::CatalogError;
+use crate::control::{ControlError, ManageError};
 use crate::text::Told;
-use comptoir_engine::id::NameError;
+use comptoir_engine::id::{NameError, WorkspaceId};
 use std::io;
 use std::path::PathBuf;
 
@@ -16,6 +17,15 @@ pub(crate) enum OperateError {
     /// Of the relay that was asked.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Of a workspace.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    /// A removal that was not confirmed.
+    #[error("this removes {workspace} and all its records from the relay, for good: to confirm, add --yes {workspace}")]
+    Unconfirmed {
+        /// Which.
+        workspace: WorkspaceId,
+    },
     /// Not a workspace's name.
     #[error(transparent)]
     Workspace(#[from] NameError),
@@ -81,6 +91,12 @@ pub(crate) enum OperateError {
     },
 }
 
+impl From<CatalogError> for OperateError {
+    fn from(error: CatalogError) -> Self {
+        Self::Manage(error.into())
+    }
+}
+
 impl From<io::Error> for OperateError {
     fn from(error: io::Error) -> Self {
         Self::System { cause: error.to_string() }
@@ -91,7 +107,8 @@ impl OperateError {
     /// Whether the command line is at fault.
     pub(crate) fn is_usage(&self) -> bool {
         let asked_wrongly = matches!(self, Self::Backup(BackupError::WhichWorkspace { .. }));
-        asked_wrongly || matches!(self, Self::Workspace(_) | Self::At { .. } | Self::NoLog { .. })
+        asked_wrongly
+            || matches!(self, Self::Workspace(_) | Self::Unconfirmed { .. } | Self::At { .. } | Self::NoLog { .. })
     }
 }
 
@@ -100,6 +117,8 @@ impl Told for OperateError {
         match self {
             Self::Backup(error) => error.code(),
             Self::Control(error) => error.code(),
+            Self::Manage(error) => error.code(),
+            Self::Unconfirmed { .. } => "removal_unconfirmed",
             Self::Workspace(_) => "workspace_name",
             Self::At { .. } => "no_point_in_time",
             Self::NoLog { .. } => "no_log",
@@ -116,6 +135,8 @@ impl Told for OperateError {
         match self {
             Self::Backup(error) => error.args(),
             Self::Control(error) => error.args(),
+            Self::Manage(error) => error.args(),
+            Self::Unconfirmed { workspace } => vec![("workspace", workspace.to_string())],
             Self::Workspace(error) => vec![("name", error.name.clone())],
             Self::At { at } => vec![("at", at.clone())],
             Self::NoLog { data } => vec![("data", data.display().to_string())],

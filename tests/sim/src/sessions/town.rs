@@ -326,6 +326,7 @@ impl Town {
             workspace: workspace(),
             role: Role::Editor,
             permissions: Permissions::ALL,
+            allowance: Default::default(),
             subject: None,
             name,
             valid_for,
