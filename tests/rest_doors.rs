@@ -34,10 +34,20 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/workspaces/{workspace}/devices", "", 200),
     ("GET", "/v1/workspaces/{workspace}/status", "", 403),
     ("GET", "/v1/workspaces/{workspace}/changes", "", 200),
+    ("GET", "/v1/workspaces/{workspace}/webhooks", "", 403),
+    ("POST", "/v1/workspaces/{workspace}/webhooks", r#"{"url":"https://example.com/"}"#, 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks/{webhook}", "", 403),
+    ("DELETE", "/v1/workspaces/{workspace}/webhooks/{webhook}", "", 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks/{webhook}/log", "", 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks/{webhook}/dead-letters", "", 403),
+    ("DELETE", "/v1/workspaces/{workspace}/webhooks/{webhook}/dead-letters/{letter}", "", 403),
+    ("POST", "/v1/workspaces/{workspace}/webhooks/{webhook}/resend", "{}", 403),
+    ("POST", "/v1/workspaces/{workspace}/webhooks/{webhook}/replay", "{}", 403),
 ];
 
 fn path(route: &str, key: &str) -> String {
-    route.replace("{workspace}", "shop").replace("{collection}", "products").replace("{key}", key)
+    let path = route.replace("{workspace}", "shop").replace("{collection}", "products").replace("{key}", key);
+    path.replace("{webhook}", key).replace("{letter}", key)
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod claims;
 mod jwt;
+mod kept;
 mod pairing;
 mod permissions;
 mod subject;
@@ -19,6 +20,7 @@ use comptoir_engine::id::{Collection, WorkspaceId};
 use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX, Writable};
 pub use jwt::{JWKS_BYTES_MAX, JwksError, Logins};
+pub use kept::KeptGrant;
 use pairing::Guesses;
 pub use pairing::{Code, GUESSES_MAX, PairFault};
 use pasetors::Public;
@@ -309,7 +311,7 @@ impl Auth {
     /// What a token of this relay says, whether or not it still opens anything.
     pub fn read(&self, token: &str) -> Option<Grant> {
         let (key, claims) = self.verify(token)?;
-        claims.grant(key)
+        claims.grant(Signer::Key(key))
     }
 
     /// Whether the grant's token has been taken back, or its key has.
@@ -320,6 +322,15 @@ impl Auth {
             Signer::Login => false,
         };
         key_is_gone || ledger.is_revoked(&grant.id, &grant.workspace, grant.issued)
+    }
+
+    /// Whether the grant still opens what it did, for what lasts.
+    pub fn check_again(&self, grant: &Grant) -> Result<(), TokenFault> {
+        match self.is_revoked(grant) {
+            true => Err(TokenFault::Revoked),
+            false if self.time_left(grant).is_zero() => Err(TokenFault::Expired),
+            false => Ok(()),
+        }
     }
 
     /// Takes a token back, by its id: its sessions end within a second. Waits for the disk.

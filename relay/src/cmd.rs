@@ -9,6 +9,7 @@ mod pair;
 mod serve;
 mod token;
 mod usage;
+mod webhook;
 
 use crate::audit::{Audit, Deed};
 use crate::clock::SystemClock;
@@ -66,6 +67,12 @@ enum Command {
     Key {
         #[command(subcommand)]
         command: key::KeyCommand,
+    },
+    #[command(about = text("cli.webhook"), help_template = text("cli.template"), subcommand_required = true)]
+    #[command(subcommand_help_heading = text("cli.commands"), subcommand_value_name = text("cli.command_name"))]
+    Webhook {
+        #[command(subcommand)]
+        command: webhook::WebhookCommand,
     },
     #[command(about = text("cli.pair"), help_template = text("cli.template"))]
     Pair(pair::PairArgs),
@@ -174,6 +181,7 @@ fn run(cli: Cli) -> Result<(), CmdError> {
         }
         Command::Token { command } => Ok(command.run()?),
         Command::Key { command } => Ok(command.run()?),
+        Command::Webhook { command } => command.run(),
         Command::Pair(args) => Ok(args.run()?),
     }
 }

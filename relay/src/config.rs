@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use tables::{JwtSettings, LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings};
+pub use tables::{
+    JwtSettings, LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings, WebhookSettings,
+};
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
@@ -43,6 +45,8 @@ pub struct Config {
     pub metrics: MetricsSettings,
     /// How the relay writes its log.
     pub log: LogSettings,
+    /// What webhooks may do.
+    pub webhooks: WebhookSettings,
     /// Connections served at once, of any kind.
     pub connections_max: u32,
     /// Connections that have shown no token yet; where there are more, the longest waiting is closed.
@@ -153,6 +157,7 @@ impl Default for Config {
             tls: None,
             metrics: MetricsSettings::default(),
             log: LogSettings::default(),
+            webhooks: WebhookSettings::default(),
             connections_max: 10_000,
             guests_max: 1_024,
             guests_per_address_max: 512,
@@ -310,7 +315,7 @@ impl Config {
         if self.backup.as_ref().is_some_and(|backup| backup.keep == 0) {
             return Err(ConfigError::Zero { name: "backup.keep" });
         }
-        if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
+        if let Some((name, _)) = limits.iter().chain(&self.webhooks.limits()).find(|(_, limit)| *limit == 0) {
             return Err(ConfigError::Zero { name });
         }
         self.check_tables()?;

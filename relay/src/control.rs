@@ -2,8 +2,8 @@
 //! work. Loopback only, and only for who can read the data folder. Must not know what devices say.
 //!
 //! `DATA/control` holds, while the relay serves, the address and a secret of this run, for its owner's eyes only. A request is
-//! `POST /backup` or `POST /verify` with JSON, `authorization: Bearer SECRET` and `accept-language`; an answer is JSON, or, with a
-//! status from 400 on, a text for people.
+//! `POST /backup`, `POST /verify` or `POST /webhook` with JSON, `authorization: Bearer SECRET` and `accept-language`; an answer is
+//! JSON, or, with a status from 400 on, a text for people.
 
 mod client;
 mod schedule;
@@ -13,7 +13,8 @@ use crate::catalog::{Catalog, write_private};
 use crate::clock::Clock;
 use crate::config::BucketSettings;
 use crate::log::Log;
-use crate::text::{hex, tell_in};
+use crate::text::{Told, hex, tell_in};
+use crate::webhooks::{Ordered, WebhookError, Webhooks};
 use getrandom::fill;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -82,6 +83,7 @@ pub struct Control {
     keys: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     buckets: BucketSettings,
+    webhooks: Option<Arc<Webhooks>>,
     one_at_a_time: Mutex<()>,
 }
 
@@ -89,12 +91,25 @@ impl Control {
     /// For the log and the keys of this data folder.
     pub fn new(data: &Path, log: Log, keys: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
         let (data, buckets) = (data.to_owned(), BucketSettings::default());
-        Self { data, log, keys, clock, buckets, one_at_a_time: Mutex::new(()) }
+        Self { data, log, keys, clock, buckets, webhooks: None, one_at_a_time: Mutex::new(()) }
     }
 
     /// With these settings of buckets, before those of the environment.
     pub fn with_buckets(self, buckets: BucketSettings) -> Self {
         Self { buckets, ..self }
+    }
+
+    /// With these webhooks to manage.
+    pub fn with_webhooks(self, webhooks: Option<Arc<Webhooks>>) -> Self {
+        Self { webhooks, ..self }
+    }
+
+    /// Does what is asked about webhooks.
+    pub async fn order(&self, ordered: Ordered) -> Result<serde_json::Value, WebhookError> {
+        match &self.webhooks {
+            Some(webhooks) => webhooks.obey(ordered).await,
+            None => Err(WebhookError::Order { cause: "it has no webhooks".to_owned() }),
+        }
     }
 
     /// Removes what a killed process left of a trial. For the one process that has the log open.
@@ -193,24 +208,34 @@ impl Control {
             return text(StatusCode::UNAUTHORIZED, "not allowed".to_owned());
         }
         let locale = said(header::ACCEPT_LANGUAGE).to_owned();
-        let done = match (request.method(), request.uri().path()) {
-            (&Method::POST, "/backup") => {
-                let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
-                let content = timeout(REQUEST_TIMEOUT, content).await.ok().and_then(Result::ok);
-                let order = content.and_then(|content| serde_json::from_slice(&content.to_bytes()).ok());
-                let Some(order) = order else {
-                    return text(StatusCode::BAD_REQUEST, "not the order of a backup".to_owned());
-                };
-                self.back_up(&order).await.map(|taken| serde_json::to_vec(&taken))
-            }
-            (&Method::POST, "/verify") => self.verify().await.map(|verified| serde_json::to_vec(&verified)),
-            _ => return text(StatusCode::NOT_FOUND, "not found".to_owned()),
-        };
-        match done {
-            Ok(Ok(json)) => Response::new(Full::new(json.into())),
-            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-            Err(error) => text(StatusCode::UNPROCESSABLE_ENTITY, tell_in(&locale, &error)),
+        if request.method() != Method::POST {
+            return text(StatusCode::NOT_FOUND, "not found".to_owned());
         }
+        let path = request.uri().path().to_owned();
+        let content = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
+        let content = timeout(REQUEST_TIMEOUT, content).await.ok().and_then(Result::ok);
+        let content = content.map(|content| content.to_bytes()).unwrap_or_default();
+        let unread = || text(StatusCode::BAD_REQUEST, format!("not an order for {path}"));
+        match path.as_str() {
+            "/backup" => match serde_json::from_slice(&content) {
+                Ok(order) => answer(self.back_up(&order).await, &locale),
+                Err(_) => unread(),
+            },
+            "/verify" => answer(self.verify().await, &locale),
+            "/webhook" => match serde_json::from_slice(&content) {
+                Ok(ordered) => answer(self.order(ordered).await, &locale),
+                Err(_) => unread(),
+            },
+            _ => text(StatusCode::NOT_FOUND, "not found".to_owned()),
+        }
+    }
+}
+
+fn answer(done: Result<impl Serialize, impl Told>, locale: &str) -> Response<Full<Bytes>> {
+    match done.as_ref().map(serde_json::to_vec) {
+        Ok(Ok(json)) => Response::new(Full::new(json.into())),
+        Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Err(error) => text(StatusCode::UNPROCESSABLE_ENTITY, tell_in(locale, error)),
     }
 }
 

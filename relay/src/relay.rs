@@ -19,6 +19,7 @@ use crate::room::Hub;
 use crate::service::Services;
 use crate::text::Told;
 use crate::tls::{Tls, TlsError};
+use crate::webhooks::{Ground, Webhooks};
 use crate::ws::Door;
 use comptoir_engine::disk::{self, DiskError};
 use std::io;
@@ -211,6 +212,7 @@ pub struct Relay {
     readers: Option<JoinHandle<()>>,
     log: Log,
     committer: Committer,
+    webhooks: Option<Arc<Webhooks>>,
     shutdown: watch::Sender<bool>,
     serving: JoinHandle<()>,
     /// What is done for the operator beside the sessions.
@@ -224,7 +226,7 @@ impl Relay {
         let mut relay = Self::begin(open, &keys_folder(data), Some(data), config, clock).await?;
         let buckets = backup.as_ref().map(|backup| backup.s3.clone()).unwrap_or_default();
         let control = Control::new(data, relay.log.clone(), relay.keys.clone(), relay.clock.clone());
-        let control = Arc::new(control.with_buckets(buckets));
+        let control = Arc::new(control.with_buckets(buckets).with_webhooks(relay.webhooks.clone()));
         if let Some(settings) = backup {
             let (control, stopping) = (control.clone(), relay.shutdown.subscribe());
             relay.operating.push(tokio::spawn(async move { control.back_up_on_time(&settings, stopping).await }));
@@ -277,13 +279,17 @@ impl Relay {
             operating.push(tokio::spawn(jwks.keep(logins, shutdown.subscribe())));
         }
         let hub = Hub::new(log.clone(), &config);
-        let door = Arc::new(Door::new(auth.clone(), audit, hub.clone(), &config, stopping.clone()));
-        let rest = data.map(service_folder).map(|folder| {
-            let parts = (auth.clone(), hub, door.clone());
-            let services = Services::new(&folder, parts, &config, clock.clone(), stopping.clone());
+        let door = Arc::new(Door::new(auth.clone(), audit.clone(), hub.clone(), &config, stopping.clone()));
+        let rest = data.map(|data| {
+            let (auth, clock, settings) = (auth.clone(), clock.clone(), config.webhooks.clone());
+            let parts = (auth.clone(), hub.clone(), door.clone());
+            let services = Services::new(&service_folder(data), parts, &config, clock.clone(), stopping.clone());
             operating.push(tokio::spawn(services.clone().settle()));
-            Rest::new(services)
+            let webhooks = Webhooks::open(data, Ground { hub, auth, clock, audit, settings });
+            operating.push(tokio::spawn(webhooks.clone().serve(services.clone())));
+            Rest::new(services, webhooks)
         });
+        let webhooks = rest.as_ref().map(|rest| rest.webhooks().clone());
         let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);
         let site = Arc::new(Site::new(door, rest, lobby, &config));
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
@@ -304,6 +310,7 @@ impl Relay {
             readers,
             log,
             committer,
+            webhooks,
             shutdown,
             serving,
             operating,

@@ -251,26 +251,29 @@ fn place_name(place: &Path) -> io::Result<String> {
 }
 
 /// A data folder that nobody else has open.
-struct OpenedHere {
-    control: Control,
-    log: Log,
-    committer: crate::log::Committer,
+pub(super) struct OpenedHere {
+    pub(super) control: Control,
+    pub(super) log: Log,
+    pub(super) committer: crate::log::Committer,
 }
 
 impl OpenedHere {
     /// Does it, and closes the log again.
-    async fn with<T>(self, work: impl AsyncFnOnce(&Control) -> Result<T, BackupError>) -> Result<T, OperateError> {
+    pub(super) async fn with<T, E: Into<OperateError>>(
+        self,
+        work: impl AsyncFnOnce(&Control) -> Result<T, E>,
+    ) -> Result<T, OperateError> {
         let Self { control, log, committer } = self;
         let done = work(&control).await;
         drop(control);
         // It ends with the process where it cannot be waited for.
         let _ = tokio::task::spawn_blocking(move || committer.stop(log)).await;
-        Ok(done?)
+        done.map_err(Into::into)
     }
 }
 
 /// Opens the folder's log; `None` where another process has it.
-async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
+pub(super) async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
     if !log_folder(data).join("format").exists() {
         return Err(OperateError::NoLog { data: data.to_owned() });
     }
@@ -286,11 +289,15 @@ async fn open(data: &Path) -> Result<Option<OpenedHere>, OperateError> {
     Ok(Some(OpenedHere { control, log, committer }))
 }
 
-async fn asked<T: Serialize, A: DeserializeOwned>(data: &Path, path: &str, order: &T) -> Result<A, OperateError> {
+pub(super) async fn asked<T: Serialize, A: DeserializeOwned>(
+    data: &Path,
+    path: &str,
+    order: &T,
+) -> Result<A, OperateError> {
     let locale = rust_i18n::locale().to_string();
     Ok(ask(data, Asked { path, order, locale: &locale }).await?)
 }
 
-fn wait<T>(work: impl Future<Output = Result<T, OperateError>>) -> Result<T, OperateError> {
+pub(super) fn wait<T>(work: impl Future<Output = Result<T, OperateError>>) -> Result<T, OperateError> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
 }

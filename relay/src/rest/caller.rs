@@ -51,16 +51,6 @@ impl Caller {
         Ok(self.services.of(&self.grant)?)
     }
 
-    /// Whether the token is still good, for answers that last.
-    pub(super) fn check_again(&self) -> Result<(), RestError> {
-        let auth = self.services.auth();
-        match auth.is_revoked(&self.grant) {
-            true => Err(RestError::Token(TokenFault::Revoked)),
-            false if auth.time_left(&self.grant).is_zero() => Err(RestError::Token(TokenFault::Expired)),
-            false => Ok(()),
-        }
-    }
-
     /// The collection, if it may be read.
     pub(super) fn reads(&self, collection: &str) -> Result<Collection, RestError> {
         self.may(Collection::new(collection)?, Access::Read)

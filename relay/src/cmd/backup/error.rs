@@ -3,6 +3,7 @@
 use crate::backup::BackupError;
 use crate::control::ControlError;
 use crate::text::Told;
+use crate::webhooks::WebhookError;
 use comptoir_engine::id::NameError;
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ pub(crate) enum OperateError {
     /// Of the relay that was asked.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Of a webhook.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// Not a workspace's name.
     #[error(transparent)]
     Workspace(#[from] NameError),
@@ -100,6 +104,7 @@ impl Told for OperateError {
         match self {
             Self::Backup(error) => error.code(),
             Self::Control(error) => error.code(),
+            Self::Webhook(error) => error.code(),
             Self::Workspace(_) => "workspace_name",
             Self::At { .. } => "no_point_in_time",
             Self::NoLog { .. } => "no_log",
@@ -116,6 +121,7 @@ impl Told for OperateError {
         match self {
             Self::Backup(error) => error.args(),
             Self::Control(error) => error.args(),
+            Self::Webhook(error) => error.args(),
             Self::Workspace(error) => vec![("name", error.name.clone())],
             Self::At { at } => vec![("at", at.clone())],
             Self::NoLog { data } => vec![("data", data.display().to_string())],
