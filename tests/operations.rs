@@ -3,8 +3,9 @@
 use comptoir_tests::metrics::{Metrics, read};
 use comptoir_tests::program::binary;
 use comptoir_tests::relay::Relay;
+use comptoir_tests::rest::Client;
 use comptoir_tests::source::root;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
@@ -62,6 +63,7 @@ fn every_setting_is_in_the_table_with_its_default() {
             "limits" => fields(&tables, "LimitSettings"),
             "log" => fields(&tables, "LogSettings"),
             "jwt" => fields(&tables, "JwtSettings"),
+            "webhooks" => fields(&tables, "WebhookSettings"),
             "backup" => {
                 let own = fields(&config, "BackupSettings").into_iter().filter(|name| name != "s3");
                 let buckets = fields(&config, "BucketSettings").into_iter().map(|name| format!("s3.{name}"));
@@ -117,6 +119,10 @@ fn the_dashboard_and_the_page_name_metrics_that_are_there() {
     let relay = Relay::start(&folder.path().join("relay"));
     // The numbers of a workspace are there while it has a session.
     let token = relay.token("corner-shop");
+    // And of a webhook while there is one.
+    let admin = Client::new(relay.address(), &relay.token_with("corner-shop", &["--role", "admin"]));
+    let hook = json!({"url": "https://example.com/hook"});
+    admin.write("POST", "/v1/workspaces/corner-shop/webhooks", &hook).expect(201);
     let _session = comptoir_tests::socket::Socket::welcomed(relay.address(), "corner-shop", &token);
     let metrics = comptoir_tests::wait::until("a session", || {
         let metrics = read(relay.address());

@@ -38,6 +38,15 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("POST", "/v1/workspaces/{workspace}/tokens", "{}", 403),
     ("DELETE", "/v1/workspaces/{workspace}/tokens/{token}", "", 403),
     ("POST", "/v1/workspaces/{workspace}/codes", "{}", 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks", "", 403),
+    ("POST", "/v1/workspaces/{workspace}/webhooks", r#"{"url":"https://example.com/"}"#, 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks/{webhook}", "", 403),
+    ("DELETE", "/v1/workspaces/{workspace}/webhooks/{webhook}", "", 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks/{webhook}/log", "", 403),
+    ("GET", "/v1/workspaces/{workspace}/webhooks/{webhook}/dead-letters", "", 403),
+    ("DELETE", "/v1/workspaces/{workspace}/webhooks/{webhook}/dead-letters/{letter}", "", 403),
+    ("POST", "/v1/workspaces/{workspace}/webhooks/{webhook}/resend", "{}", 403),
+    ("POST", "/v1/workspaces/{workspace}/webhooks/{webhook}/replay", "{}", 403),
 ];
 
 /// Those that open to no workspace's token: `rest_admin.rs` asks them.
@@ -54,7 +63,8 @@ const OF_OPERATORS: &[&str] = &[
 ];
 
 fn path(route: &str, key: &str) -> String {
-    route.replace("{workspace}", "shop").replace("{collection}", "products").replace("{key}", key)
+    let path = route.replace("{workspace}", "shop").replace("{collection}", "products").replace("{key}", key);
+    path.replace("{webhook}", key).replace("{letter}", key)
 }
 
 #[test]

@@ -35,6 +35,8 @@ const RELAY: Layers = Layers {
         &["room", "lobby", "backup", "tls"],
         &["ws"],
         &["service"],
+        &["feed"],
+        &["webhooks"],
         &["control"],
         &["rest"],
         &["http"],

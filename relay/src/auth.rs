@@ -8,6 +8,7 @@
 mod claims;
 mod grant;
 mod jwt;
+mod kept;
 mod known;
 mod manage;
 mod pairing;
@@ -23,6 +24,7 @@ use comptoir_engine::time::Timestamp;
 use comptoir_engine::wire::message::{Denial, Role, TOKEN_BYTES_MAX, TOKEN_BYTES_SHORT, is_short_name};
 pub use grant::Grant;
 pub use jwt::{JWKS_BYTES_MAX, JwksError, Logins};
+pub use kept::KeptGrant;
 use known::Known;
 pub use manage::{Manager, OPERATOR, Operator};
 use pairing::Guesses;
@@ -273,7 +275,7 @@ impl Auth {
     /// What a token of this relay says, whether or not it still opens anything.
     pub fn read(&self, token: &str) -> Option<Grant> {
         let (key, claims) = self.verify(token)?;
-        claims.grant(key)
+        claims.grant(Signer::Key(key))
     }
 
     /// Whether a grant still opens anything: its token may have been taken back since, or its workspace suspended.

@@ -9,6 +9,7 @@ mod pair;
 mod serve;
 mod token;
 mod usage;
+mod webhook;
 mod workspace;
 
 use crate::audit::{Audit, Deed};
@@ -73,6 +74,12 @@ enum Command {
     Workspace {
         #[command(subcommand)]
         command: workspace::WorkspaceCommand,
+    },
+    #[command(about = text("cli.webhook"), help_template = text("cli.template"), subcommand_required = true)]
+    #[command(subcommand_help_heading = text("cli.commands"), subcommand_value_name = text("cli.command_name"))]
+    Webhook {
+        #[command(subcommand)]
+        command: webhook::WebhookCommand,
     },
     #[command(about = text("cli.pair"), help_template = text("cli.template"))]
     Pair(pair::PairArgs),
@@ -182,6 +189,7 @@ fn run(cli: Cli) -> Result<(), CmdError> {
         Command::Token { command } => Ok(command.run()?),
         Command::Key { command } => Ok(command.run()?),
         Command::Workspace { command } => Ok(command.run()?),
+        Command::Webhook { command } => command.run(),
         Command::Pair(args) => Ok(args.run()?),
     }
 }

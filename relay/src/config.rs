@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use tables::{
     JwtSettings, LimitSettings, LogFormat, LogSettings, METRICS_TOKEN_BYTES_MIN, MetricsSettings, Secret, TlsSettings,
+    WebhookSettings,
 };
 
 /// The longest configuration file, in bytes.
@@ -47,6 +48,8 @@ pub struct Config {
     pub limits: LimitSettings,
     /// How the relay writes its log.
     pub log: LogSettings,
+    /// What webhooks may do.
+    pub webhooks: WebhookSettings,
     /// Connections served at once, of any kind.
     pub connections_max: u32,
     /// Connections that have shown no token yet; where there are more, the longest waiting is closed.
@@ -158,6 +161,7 @@ impl Default for Config {
             metrics: MetricsSettings::default(),
             limits: LimitSettings::default(),
             log: LogSettings::default(),
+            webhooks: WebhookSettings::default(),
             connections_max: 10_000,
             guests_max: 1_024,
             guests_per_address_max: 512,
@@ -315,7 +319,7 @@ impl Config {
         if self.backup.as_ref().is_some_and(|backup| backup.keep == 0) {
             return Err(ConfigError::Zero { name: "backup.keep" });
         }
-        if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
+        if let Some((name, _)) = limits.iter().chain(&self.webhooks.limits()).find(|(_, limit)| *limit == 0) {
             return Err(ConfigError::Zero { name });
         }
         self.check_tables()?;

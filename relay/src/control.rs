@@ -2,8 +2,8 @@
 //! removal of a workspace are its work, also where they are asked for over REST. This door: Loopback only, and only for who can read the data folder. Must not know what devices say.
 //!
 //! `DATA/control` holds, while the relay serves, the address and a secret of this run, for its owner's eyes only. A request is
-//! `POST` to `/backup`, `/verify`, `/workspaces`, `/workspace` or `/remove` with JSON, `authorization: Bearer SECRET` and `accept-language`; an answer is JSON, or, with a
-//! status from 400 on, a text for people.
+//! `POST` to `/backup`, `/verify`, `/workspaces`, `/workspace`, `/remove` or `/webhook` with JSON, `authorization: Bearer SECRET` and
+//! `accept-language`; an answer is JSON, or, with a status from 400 on, a text for people.
 
 mod client;
 mod schedule;
@@ -18,6 +18,7 @@ use crate::config::{BackupSettings, BucketSettings};
 use crate::log::Log;
 use crate::service::Services;
 use crate::text::{Told, hex, tell_in};
+use crate::webhooks::{Ordered, WebhookError, Webhooks};
 use comptoir_engine::id::WorkspaceId;
 use comptoir_engine::time::Timestamp;
 use getrandom::fill;
@@ -96,6 +97,7 @@ pub struct Control {
     services: Option<Arc<Services>>,
     /// Where it is noted what is done on time.
     audit: Option<Audit>,
+    webhooks: Option<Arc<Webhooks>>,
     one_at_a_time: Mutex<()>,
     last: std::sync::Mutex<BackupState>,
 }
@@ -105,7 +107,8 @@ impl Control {
     pub fn new(data: &Path, log: Log, keys: Arc<Catalog>, clock: Arc<dyn Clock>) -> Self {
         let (data, buckets) = (data.to_owned(), BucketSettings::default());
         let (one_at_a_time, last) = (Mutex::new(()), std::sync::Mutex::default());
-        Self { data, log, keys, clock, buckets, backups: None, services: None, audit: None, one_at_a_time, last }
+        let (backups, services, audit, webhooks) = (None, None, None, None);
+        Self { data, log, keys, clock, buckets, backups, services, audit, webhooks, one_at_a_time, last }
     }
 
     /// With these settings of backups, before those of the environment.
@@ -122,6 +125,19 @@ impl Control {
     /// Beside these service devices.
     pub fn with_services(self, services: Arc<Services>) -> Self {
         Self { services: Some(services), ..self }
+    }
+
+    /// With these webhooks to manage.
+    pub fn with_webhooks(self, webhooks: Arc<Webhooks>) -> Self {
+        Self { webhooks: Some(webhooks), ..self }
+    }
+
+    /// Does what is asked about webhooks.
+    pub async fn order(&self, ordered: Ordered) -> Result<serde_json::Value, WebhookError> {
+        match &self.webhooks {
+            Some(webhooks) => webhooks.obey(ordered).await,
+            None => Err(WebhookError::Order { cause: "it has no webhooks".to_owned() }),
+        }
     }
 
     /// Removes what a killed process left of a trial. For the one process that has the log open.
@@ -250,6 +266,7 @@ impl Control {
             "/verify" => answered(self.verify().await),
             "/workspaces" => answered(self.workspaces().await),
             "/workspace" => answered(self.workspace(&named()?).await),
+            "/webhook" => answered(self.order(serde_json::from_slice(order).ok()?).await),
             "/remove" => answered(self.remove(&named()?).await),
             _ => return None,
         })

@@ -1,7 +1,7 @@
 //! Comptoir's relay: keeps each workspace's changes in one durable, ordered log and passes them on to its devices.
 //!
 //! Layers, each using only those before it: `text clock metrics` · `config catalog` · `auth audit` · `log logins limits` · `room lobby backup
-//! tls` · `ws` · `service` · `control` · `rest` · `http` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended
+//! tls` · `ws` · `service` · `feed` · `webhooks` · `control` · `rest` · `http` · `relay` · `cmd`. The log stands on `auth`, because nothing is read or appended
 //! without a [`auth::Grant`].
 
 /// Whether a bug is planted here, for a simulation to find; without the feature that is never.
@@ -26,6 +26,7 @@ pub mod clock;
 pub mod cmd;
 pub mod config;
 pub mod control;
+pub mod feed;
 pub mod http;
 pub mod limits;
 pub mod lobby;
@@ -38,6 +39,7 @@ pub mod room;
 pub mod service;
 pub mod text;
 pub mod tls;
+pub mod webhooks;
 pub mod ws;
 
 rust_i18n::i18n!("locales", fallback = "en");

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use process::Process;
-pub use text::{CONTENT_TYPE, Standing, Workspace};
+pub use text::{CONTENT_TYPE, Standing, Webhook, Webhooks, Workspace};
 
 /// Workspaces with a label of their own: those whose numbers were read first. All others are `other`.
 pub const WORKSPACES_MAX: usize = 100;
@@ -79,6 +79,7 @@ struct Numbers {
     backup_last_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
     backup_interval_seconds: Gauge,
     certificate_reloads: Kinds,
+    webhook_attempts: Kinds,
     /// The workspaces that have labels, in the order they came.
     named: Mutex<Vec<String>>,
 }
@@ -108,6 +109,7 @@ impl Default for Metrics {
             backup_last_seconds: Gauge::default(),
             backup_interval_seconds: Gauge::default(),
             certificate_reloads: kinds("result", &["good", "refused"]),
+            webhook_attempts: kinds("outcome", &["delivered", "failed", "dead", "gone"]),
             named: Mutex::default(),
         }))
     }
@@ -207,6 +209,11 @@ impl Metrics {
     /// The certificate's files were read anew.
     pub fn certificate_read(&self, is_good: bool) {
         add_kind(&self.0.certificate_reloads, "result", if is_good { "good" } else { "refused" });
+    }
+
+    /// A webhook's delivery was tried: `delivered`, `failed`, `dead` (given up) or `gone` (the endpoint wants no more).
+    pub fn webhook_attempted(&self, outcome: &'static str) {
+        add_kind(&self.0.webhook_attempts, "outcome", outcome);
     }
 
     /// What stands for this workspace in a label.

@@ -20,6 +20,7 @@ use crate::room::Hub;
 use crate::service::Services;
 use crate::text::Told;
 use crate::tls::{Tls, TlsError};
+use crate::webhooks::{Ground, Webhooks};
 use crate::ws::Door;
 use comptoir_engine::disk::{self, DiskError};
 use std::io;
@@ -280,13 +281,17 @@ impl Relay {
         let door = Door::new(auth.clone(), audit.clone(), hub.clone(), &config, stopping.clone());
         let door = Arc::new(door.with_limits(limits.clone()));
         let control = data.map(|data| {
-            let parts = (auth.clone(), hub, door.clone(), limits);
+            let parts = (auth.clone(), hub.clone(), door.clone(), limits);
             let services = Services::new(&service_folder(data), parts, &config, clock.clone(), stopping.clone());
             operating.push(tokio::spawn(services.clone().settle()));
+            let (auth, settings) = (auth.clone(), config.webhooks.clone());
+            let webhooks =
+                Webhooks::open(data, Ground { hub, auth, clock: clock.clone(), audit: audit.clone(), settings });
+            operating.push(tokio::spawn(webhooks.clone().serve(services.clone())));
             let control = Control::new(data, log.clone(), keys.clone(), clock.clone());
             let control = control.with_backups(config.backup.as_ref()).with_audit(audit.clone());
-            let control = Arc::new(control.with_services(services.clone()));
-            (control.clone(), Rest::new(services, control, audit))
+            let control = Arc::new(control.with_services(services.clone()).with_webhooks(webhooks.clone()));
+            (control.clone(), Rest::new(services, control, webhooks, audit))
         });
         let (control, rest) = control.unzip();
         let lobby = Lobby::new(config.guests_max, config.guests_per_address_max);

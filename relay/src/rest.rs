@@ -1,5 +1,5 @@
-//! REST under `/v1/workspaces`: records, transactions, history, conflicts, schemas, devices, status, streams and the change
-//! feed, each a read or a write of the workspace's service device ([`crate::service`]). Its description, OpenAPI 3.1, is
+//! REST under `/v1/workspaces`: records, transactions, history, conflicts, schemas, devices, status, streams, the change
+//! feed and webhooks, each a read or a write of the workspace's service device ([`crate::service`]). Its description, OpenAPI 3.1, is
 //! made of the same code that answers. Must not know how connections are taken, or how a service device works.
 
 mod backups;
@@ -8,7 +8,6 @@ mod changes;
 mod cursor;
 mod export;
 mod fault;
-mod feed;
 mod history;
 mod import;
 mod openapi;
@@ -20,16 +19,18 @@ mod schemas;
 mod status;
 mod tokens;
 mod transactions;
+mod webhooks;
 mod writes;
 
 use crate::audit::{Audit, Deed};
 use crate::control::Control;
 use crate::lobby::Guest;
 use crate::service::Services;
-use axum::Router;
+use crate::webhooks::Webhooks;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use tower::ServiceExt as _;
@@ -47,6 +48,7 @@ const NOTED_LETTERS_MAX: usize = 256;
 #[derive(Clone)]
 pub struct Rest {
     router: Router,
+    webhooks: Arc<Webhooks>,
     audit: Audit,
 }
 
@@ -67,6 +69,13 @@ fn described() -> (Router<Arc<Services>>, OpenApi) {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::give_out))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::get, webhooks::delete))
+        .routes(routes!(webhooks::log))
+        .routes(routes!(webhooks::dead_letters))
+        .routes(routes!(webhooks::discard))
+        .routes(routes!(webhooks::resend))
+        .routes(routes!(webhooks::replay))
         .split_for_parts()
 }
 
@@ -82,8 +91,8 @@ fn described_for_operators() -> (Router<Arc<Control>>, OpenApi) {
 }
 
 impl Rest {
-    /// Answers with these service devices, and does for operators what `control` does; notes in `audit` who did what.
-    pub fn new(services: Arc<Services>, control: Arc<Control>, audit: Audit) -> Self {
+    /// Answers with these service devices and webhooks, and does for operators what `control` does; notes in `audit` who did what.
+    pub fn new(services: Arc<Services>, control: Arc<Control>, webhooks: Arc<Webhooks>, audit: Audit) -> Self {
         let (router, mut description) = described();
         let (operators, theirs) = described_for_operators();
         description.merge(theirs);
@@ -92,9 +101,15 @@ impl Rest {
             .route("/v1/openapi.json", axum::routing::get(move || async move { axum::Json(description) }))
             .fallback(|| async { RestError::NoRoute })
             .method_not_allowed_fallback(|| async { RestError::Method })
+            .layer(Extension(webhooks.clone()))
             .with_state(services)
             .merge(operators.with_state(control));
-        Self { router, audit }
+        Self { router, webhooks, audit }
+    }
+
+    /// The webhooks it manages.
+    pub fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.webhooks
     }
 
     /// Answers one request. Its connection counts as welcome once it has shown a good token.

@@ -55,6 +55,8 @@ pub struct Room {
     durable: Mutex<Durable>,
     sessions: AtomicU32,
     bytes: AtomicU64,
+    /// Those who read the log for the relay itself, beside the sessions.
+    watchers: AtomicU32,
     /// How far each session has been sent the log.
     followers: Mutex<Vec<Weak<AtomicU64>>>,
     shares: Shares,
@@ -135,14 +137,23 @@ impl Hub {
             let (sessions, lag_entries) = (room.sessions.load(Ordering::Relaxed), room.lag_entries());
             Workspace { name, sessions, lag_entries }
         });
-        standings.collect()
+        standings.filter(|workspace| workspace.sessions > 0).collect()
     }
 
     /// A seat in the grant's room, which joins its log first if it is new.
     pub async fn enter(self: &Arc<Self>, grant: &Grant) -> Result<Seat, EnterError> {
-        let room = self.room(grant.workspace())?;
+        self.seat(grant, false).await
+    }
+
+    /// As [`Hub::enter`], for who reads the log for the relay itself: it is no session, and takes no session's place.
+    pub async fn watch(self: &Arc<Self>, grant: &Grant) -> Result<Seat, EnterError> {
+        self.seat(grant, true).await
+    }
+
+    async fn seat(self: &Arc<Self>, grant: &Grant, watches: bool) -> Result<Seat, EnterError> {
+        let room = self.room(grant.workspace(), watches)?;
         let (workspace, changes, follower) = (grant.workspace().clone(), room.progress.subscribe(), room.follower());
-        let seat = Seat { hub: self.clone(), workspace, changes, follower, whole: room.clone(), room };
+        let seat = Seat { hub: self.clone(), workspace, changes, follower, whole: room.clone(), room, watches };
         self.attach(&seat.whole, grant).await?;
         Ok(seat)
     }
@@ -163,8 +174,8 @@ impl Hub {
         room.attached.get_or_try_init(|| self.log.attach(grant, listener)).await.map(|_| ())
     }
 
-    /// The room, with one more session counted in it.
-    fn room(&self, workspace: &WorkspaceId) -> Result<Arc<Room>, EnterError> {
+    /// The room, with one more session or watcher counted in it.
+    fn room(&self, workspace: &WorkspaceId, watches: bool) -> Result<Arc<Room>, EnterError> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         if rooms.get(workspace).is_none_or(|room| room.progress.borrow().lost) {
             let shares = Shares::new(&self.config);
@@ -173,17 +184,18 @@ impl Hub {
         }
         let room = rooms.get(workspace).cloned().ok_or(LogError::Unavailable)?;
         let sessions_max = self.config.sessions_per_workspace_max;
-        if room.sessions.load(Ordering::Relaxed) >= sessions_max {
+        if !watches && room.sessions.load(Ordering::Relaxed) >= sessions_max {
             return Err(EnterError::Full { sessions_max });
         }
-        room.sessions.fetch_add(1, Ordering::Relaxed);
+        room.seats(watches).fetch_add(1, Ordering::Relaxed);
         Ok(room)
     }
 
-    fn leave(&self, workspace: &WorkspaceId, room: &Arc<Room>) {
+    fn leave(&self, workspace: &WorkspaceId, room: &Arc<Room>, watches: bool) {
         // Under the lock, so that nobody enters a room that is about to go.
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = room.sessions.fetch_sub(1, Ordering::Relaxed) == 1;
+        room.seats(watches).fetch_sub(1, Ordering::Relaxed);
+        let empty = [&room.sessions, &room.watchers].iter().all(|seats| seats.load(Ordering::Relaxed) == 0);
         if empty && rooms.get(workspace).is_some_and(|current| Arc::ptr_eq(current, room)) {
             rooms.remove(workspace);
         }
@@ -200,6 +212,7 @@ impl Room {
             durable: Mutex::new(Durable { head: Head::default(), recent: Recent::new(recent_bytes_max) }),
             sessions: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
+            watchers: AtomicU32::new(0),
             followers: Mutex::default(),
             shares: Shares::new(&Config::default()),
             reach: None,
@@ -217,6 +230,10 @@ impl Room {
         let room = Arc::new(Self { reach: Some(reach.clone()), ..Self::new(recent_bytes_max) });
         shown.insert(reach, Arc::downgrade(&room));
         room
+    }
+
+    fn seats(&self, watches: bool) -> &AtomicU32 {
+        if watches { &self.watchers } else { &self.sessions }
     }
 
     /// What its sessions may take together.
@@ -276,7 +293,7 @@ impl Room {
     }
 }
 
-/// One session's place in a room. Dropping it leaves the room.
+/// A place in a room, of a session or a watcher. Dropping it leaves the room.
 pub struct Seat {
     hub: Arc<Hub>,
     workspace: WorkspaceId,
@@ -285,6 +302,7 @@ pub struct Seat {
     room: Arc<Room>,
     changes: watch::Receiver<Progress>,
     follower: Arc<AtomicU64>,
+    watches: bool,
 }
 
 impl Seat {
@@ -314,6 +332,6 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.hub.leave(&self.workspace, &self.whole);
+        self.hub.leave(&self.workspace, &self.whole, self.watches);
     }
 }

@@ -32,6 +32,7 @@ use receipts::Receipts;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ const CACHE_BYTES: u64 = 8 << 20;
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// Damaged stores that are kept of one workspace.
 const ASIDE_MAX: u32 = 8;
+/// A device that was opened for a follower is closed when it has read nothing for so long.
+const FOLLOWER_IDLE_MAX: Duration = Duration::from_secs(1);
 const STORE: &str = "store";
 const TOKEN_VALID: Duration = Duration::from_secs(30 * 86_400);
 
@@ -63,6 +66,8 @@ pub struct Service {
     jobs: mpsc::Sender<Job>,
     /// Its thread holds the other end.
     thread: watch::Receiver<()>,
+    /// Opened for a follower, and nobody else has asked for it since: it takes no place of those who ask.
+    follows: Arc<AtomicBool>,
 }
 
 /// All service devices of a relay.
@@ -79,6 +84,7 @@ pub struct Services {
     tasks: Handle,
     shutdown: watch::Receiver<bool>,
     services_max: u32,
+    followers_max: u32,
     idle_max: Duration,
 }
 
@@ -91,7 +97,8 @@ impl Services {
         clock: Arc<dyn Clock>,
         shutdown: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let places = config.services_max.saturating_mul(2);
+        let followers_max = config.webhooks.services_max;
+        let places = config.services_max.saturating_add(followers_max).saturating_mul(2);
         Arc::new(Self {
             folder: folder.to_owned(),
             open: Mutex::default(),
@@ -105,6 +112,7 @@ impl Services {
             tasks: Handle::current(),
             shutdown,
             services_max: config.services_max,
+            followers_max,
             idle_max: Duration::from_millis(config.service_idle_ms),
         })
     }
@@ -131,24 +139,37 @@ impl Services {
 
     /// The service device of the grant's workspace. Errors: `Full`.
     pub fn of(self: &Arc<Self>, grant: &Grant) -> Result<Arc<Service>, ServiceError> {
-        self.open(grant.workspace())
+        self.open(grant.workspace(), false)
     }
 
-    fn open(self: &Arc<Self>, workspace: &WorkspaceId) -> Result<Arc<Service>, ServiceError> {
+    /// The same for who follows a log on the relay's behalf: it takes none of the places of those who ask, and where nobody does
+    /// it is closed as soon as it is let go. Errors: `Full`.
+    pub fn for_follower(self: &Arc<Self>, grant: &Grant) -> Result<Arc<Service>, ServiceError> {
+        self.open(grant.workspace(), true)
+    }
+
+    fn open(self: &Arc<Self>, workspace: &WorkspaceId, follows: bool) -> Result<Arc<Service>, ServiceError> {
         if *self.shutdown.borrow() {
             return Err(ServiceError::Closed);
         }
         let mut open = self.held();
         open.retain(|_, service| !service.jobs.is_closed());
+        let places_max = if follows { self.followers_max } else { self.services_max };
+        let taken = open.values().filter(|service| service.follows.load(Ordering::Relaxed) == follows).count();
+        let has_room = taken < places_max as usize;
         if let Some(service) = open.get(workspace) {
+            if has_room && !follows {
+                service.follows.store(false, Ordering::Relaxed);
+            }
             return Ok(service.clone());
         }
-        if open.len() >= self.services_max as usize {
-            return Err(ServiceError::Full { services_max: self.services_max });
+        if !has_room {
+            return Err(ServiceError::Full { services_max: places_max });
         }
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
-        let thread = self.start(workspace, inbox)?;
-        let service = Arc::new(Service { workspace: workspace.clone(), jobs, thread });
+        let follows = Arc::new(AtomicBool::new(follows));
+        let thread = self.start(workspace, follows.clone(), inbox)?;
+        let service = Arc::new(Service { workspace: workspace.clone(), jobs, thread, follows });
         open.insert(workspace.clone(), service.clone());
         Ok(service)
     }
@@ -164,7 +185,7 @@ impl Services {
         let mut workspaces: Vec<_> = names.filter_map(|name| WorkspaceId::new(&name).ok()).collect();
         workspaces.retain(|workspace| self.folder.join(workspace.as_str()).is_dir());
         for workspace in workspaces {
-            let settled = match self.open(&workspace) {
+            let settled = match self.open(&workspace, false) {
                 Ok(service) => service.settle().await,
                 Err(error) => Err(error),
             };
@@ -199,6 +220,7 @@ impl Services {
     fn start(
         self: &Arc<Self>,
         workspace: &WorkspaceId,
+        follows: Arc<AtomicBool>,
         inbox: mpsc::Receiver<Job>,
     ) -> Result<watch::Receiver<()>, ServiceError> {
         let (services, workspace) = (Arc::downgrade(self), workspace.clone());
@@ -206,17 +228,18 @@ impl Services {
         let thread = thread::Builder::new().name("service".to_owned());
         let (alive, ended) = watch::channel(());
         let spawned = thread.spawn(move || {
-            serve(&services, &workspace, inbox);
+            serve(&services, &workspace, follows, inbox);
             drop(alive);
         });
         spawned.map(|_| ended).map_err(folder)
     }
 
-    fn outside(self: &Arc<Self>, workspace: &WorkspaceId) -> Outside {
+    fn outside(self: &Arc<Self>, workspace: &WorkspaceId, follows: Arc<AtomicBool>) -> Outside {
         let (auth, named, of) = (self.auth.clone(), workspace.clone(), workspace.clone());
         let (clock, services) = (self.clock.clone(), Arc::downgrade(self));
         let (limits, limited) = (self.limits.clone(), workspace.clone());
         let (door, tasks, lobby) = (self.door.clone(), self.tasks.clone(), self.lobby.clone());
+        let (for_all, for_followers) = (self.idle_max, self.idle_max.min(FOLLOWER_IDLE_MAX));
         Outside {
             inside: Inside { door, tasks, lobby, places: self.places.clone() },
             hub: self.hub.clone(),
@@ -224,7 +247,7 @@ impl Services {
             grant: Box::new(move || granted(&auth, &named)),
             wall: Box::new(move || clock.now()),
             log_bytes_max: Box::new(move || limits.log_bytes_max(&limited)),
-            idle_max: self.idle_max,
+            idle_max: Box::new(move || if follows.load(Ordering::Relaxed) { for_followers } else { for_all }),
             retire: Box::new(move || services.upgrade().is_none_or(|services| services.retire(&of))),
         }
     }
@@ -247,10 +270,10 @@ fn granted(auth: &Auth, workspace: &WorkspaceId) -> Result<(String, Grant), Serv
 }
 
 /// The thread of one device.
-fn serve(services: &Weak<Services>, workspace: &WorkspaceId, mut inbox: mpsc::Receiver<Job>) {
+fn serve(services: &Weak<Services>, workspace: &WorkspaceId, follows: Arc<AtomicBool>, mut inbox: mpsc::Receiver<Job>) {
     let opened = services.upgrade().ok_or(ServiceError::Closed).and_then(|services| {
         let (engine, receipts, rng) = open_store(&services, workspace)?;
-        Ok(Worker::new(engine, receipts, services.outside(workspace), rng))
+        Ok(Worker::new(engine, receipts, services.outside(workspace, follows), rng))
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|cause| ServiceError::Folder { cause: cause.to_string() });

@@ -30,6 +30,7 @@ fn token(relay: &Relay, access: &[&str]) -> String {
         workspace: kit::workspace("cafe"),
         role: Role::Editor,
         permissions: Permissions::parse(access.iter().copied()).expect("permissions"),
+        allowance: Default::default(),
         subject: None,
         name: String::new(),
         valid_for: Duration::from_secs(600),

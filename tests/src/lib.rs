@@ -4,6 +4,7 @@ pub mod backups;
 pub mod bucket;
 pub mod certificate;
 pub mod device;
+pub mod endpoint;
 pub mod forge;
 pub mod golden;
 pub mod http;

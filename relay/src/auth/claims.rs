@@ -7,7 +7,7 @@ use comptoir_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) workspace: String,
     pub(super) role: String,
@@ -45,7 +45,7 @@ impl Claims {
     }
 
     /// What they grant; `None` where one of them is not a relay's.
-    pub(super) fn grant(self, key: String) -> Option<Grant> {
+    pub(super) fn grant(self, signer: Signer) -> Option<Grant> {
         let access = |(name, access): (&String, &String)| Some((name.clone(), Access::by_name(access)?));
         let collections = self.collections.iter().map(access).collect::<Option<Vec<_>>>()?;
         let permissions = Permissions::of(collections.iter().map(|(name, access)| (name.as_str(), *access))).ok()?;
@@ -57,7 +57,7 @@ impl Claims {
             subject: self.sub.as_deref().map(Subject::parse).map_or(Some(None), |subject| subject.map(Some))?,
             name: self.name,
             id: self.jti,
-            signer: Signer::Key(key),
+            signer,
             issued: Timestamp::parse(&self.iat)?,
             expires: Timestamp::parse(&self.exp)?,
         })

@@ -254,9 +254,9 @@ fn place_name(place: &Path) -> io::Result<String> {
 
 /// A data folder that nobody else has open.
 pub(super) struct OpenedHere {
-    control: Control,
-    log: Log,
-    committer: crate::log::Committer,
+    pub(super) control: Control,
+    pub(super) log: Log,
+    pub(super) committer: crate::log::Committer,
 }
 
 impl OpenedHere {

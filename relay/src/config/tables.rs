@@ -1,4 +1,5 @@
-//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[limits]`, `[log]`, `[jwt]`. Must not know who uses them.
+//! The settings that come in tables of their own: `[tls]`, `[metrics]`, `[limits]`, `[log]`, `[jwt]`, `[webhooks]`. Must not know
+//! who uses them.
 
 use serde::{Deserialize, Deserializer};
 use std::fmt;
@@ -134,4 +135,75 @@ fn role() -> String {
 
 fn collections_claim() -> String {
     "collections".to_owned()
+}
+
+/// What webhooks may do: the table `[webhooks]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookSettings {
+    /// Whether they may reach loopback, private and link-local addresses.
+    pub allow_private: bool,
+    /// Whether they may be sent without TLS.
+    pub allow_http: bool,
+    /// Time for one attempt, from the name's resolution to the answer's head, in milliseconds.
+    pub timeout_ms: u64,
+    /// The wait before each further attempt, in milliseconds; after the last one it is a dead letter.
+    pub retry_ms: Vec<u64>,
+    /// Webhooks of one workspace.
+    pub per_workspace_max: usize,
+    /// Webhooks of all workspaces.
+    pub webhooks_max: usize,
+    /// Attempts at once, of all webhooks.
+    pub attempts_max: usize,
+    /// Dead letters kept of one webhook; with one more it is suspended.
+    pub dead_letters_max: usize,
+    /// Attempts kept in the log of one webhook.
+    pub log_max: usize,
+    /// Workspaces that are open for webhooks at once, beside `services_max`.
+    pub services_max: u32,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        const MINUTE_MS: u64 = 60_000;
+        const HOUR_MS: u64 = 60 * MINUTE_MS;
+        Self {
+            allow_private: false,
+            allow_http: false,
+            timeout_ms: 20_000,
+            // The example of the Standard Webhooks specification: three days in all.
+            retry_ms: vec![
+                5_000,
+                5 * MINUTE_MS,
+                30 * MINUTE_MS,
+                2 * HOUR_MS,
+                5 * HOUR_MS,
+                10 * HOUR_MS,
+                14 * HOUR_MS,
+                20 * HOUR_MS,
+                24 * HOUR_MS,
+            ],
+            per_workspace_max: 16,
+            webhooks_max: 1_024,
+            attempts_max: 64,
+            dead_letters_max: 100,
+            log_max: 1_000,
+            services_max: 8,
+        }
+    }
+}
+
+impl WebhookSettings {
+    /// The limits that let nothing through where they are 0.
+    pub fn limits(&self) -> [(&'static str, u64); 7] {
+        [
+            ("webhooks.timeout_ms", self.timeout_ms),
+            ("webhooks.per_workspace_max", self.per_workspace_max as u64),
+            ("webhooks.webhooks_max", self.webhooks_max as u64),
+            ("webhooks.attempts_max", self.attempts_max as u64),
+            ("webhooks.dead_letters_max", self.dead_letters_max as u64),
+            ("webhooks.log_max", self.log_max as u64),
+            ("webhooks.services_max", u64::from(self.services_max)),
+        ]
+    }
 }

@@ -157,13 +157,18 @@ impl Control {
         if let Some(services) = &self.services {
             services.close(workspace).await;
         }
-        let folder = self.data.join("service").join(workspace.as_str());
-        let removed = spawn_blocking(move || match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let folders = ["service", "webhooks"].map(|what| self.data.join(what).join(workspace.as_str()));
+        let left = |cause: io::Error| ManageError::Folder { workspace: workspace.clone(), cause: cause.to_string() };
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.clear(workspace).await.map_err(left)?;
+        }
+        let removed = spawn_blocking(move || {
+            folders.iter().try_for_each(|folder| match std::fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            })
         });
-        let removed = removed.await.map_err(io::Error::other).flatten();
-        removed.map_err(|cause| ManageError::Folder { workspace: workspace.clone(), cause: cause.to_string() })?;
+        removed.await.map_err(io::Error::other).flatten().map_err(left)?;
         let (auth, workspace) = (self.auth(), workspace.clone());
         blocking(move || auth.cleared(&workspace)).await
     }

@@ -72,6 +72,7 @@ impl Site {
             is_ready: self.door.is_ready(),
             guests: self.lobby.guests(),
             workspaces: hub.standings(),
+            webhooks: self.rest.as_ref().map(|rest| rest.webhooks().standings()).unwrap_or_default(),
             process: self.process,
         };
         let text = hub.log().metrics().text(&standing);

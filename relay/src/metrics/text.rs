@@ -24,8 +24,31 @@ pub struct Standing {
     pub guests: usize,
     /// Every workspace with a session.
     pub workspaces: Vec<Workspace>,
+    /// The webhooks.
+    pub webhooks: Webhooks,
     /// This process.
     pub process: Process,
+}
+
+/// How the webhooks stand.
+#[derive(Default)]
+pub struct Webhooks {
+    /// Those that send.
+    pub active: u32,
+    /// Those that send nothing until somebody does something.
+    pub suspended: u32,
+    /// Each of them.
+    pub each: Vec<Webhook>,
+}
+
+/// How one webhook stands.
+pub struct Webhook {
+    /// Whose it is.
+    pub workspace: WorkspaceId,
+    /// Positions of the log behind what it has delivered.
+    pub lag_entries: u64,
+    /// Messages that were given up.
+    pub dead_letters: usize,
 }
 
 /// How one workspace stands.
@@ -74,8 +97,30 @@ impl Metrics {
         );
         gauge(relay, "guests", "Connections that have shown no token yet", standing.guests as i64);
         gauge(relay, "log_ready", "1 while the log's disk is open", i64::from(standing.is_ready));
+        self.register_webhooks(relay, &standing.webhooks);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         relay.register("build", "The release", version);
+    }
+
+    fn register_webhooks(&self, relay: &mut Registry, webhooks: &Webhooks) {
+        let (lags, letters, states) = (Shops::default(), Shops::default(), Shops::default());
+        let mut shops: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for each in &webhooks.each {
+            let (furthest, in_all) = shops.entry(self.label(each.workspace.as_str())).or_default();
+            *furthest = (*furthest).max(i64::try_from(each.lag_entries).unwrap_or(i64::MAX));
+            *in_all += i64::try_from(each.dead_letters).unwrap_or(i64::MAX);
+        }
+        for (label, (furthest, in_all)) in shops {
+            lags.get_or_create(&[("workspace", label.clone())]).set(furthest);
+            letters.get_or_create(&[("workspace", label)]).set(in_all);
+        }
+        for (state, count) in [("active", webhooks.active), ("suspended", webhooks.suspended)] {
+            states.get_or_create(&[("state", state.to_owned())]).set(i64::from(count));
+        }
+        relay.register("webhooks", "Webhooks, by whether they send", states);
+        let lag = "Log positions between the end and the webhook that has delivered the least";
+        relay.register("webhook_lag_entries", lag, lags);
+        relay.register("webhook_dead_letters", "Deliveries that were given up and are kept", letters);
     }
 }
 
@@ -102,6 +147,7 @@ impl Numbers {
         add(relay, "received_bytes", "Bytes received, TLS included", &self.received_bytes);
         add(relay, "sent_bytes", "Bytes sent, TLS included", &self.sent_bytes);
         add(relay, "sessions_ended", "Sessions that ended, and devices that were not let in", &self.sessions_ended);
+        add(relay, "webhook_attempts", "Attempts to deliver to a webhook", &self.webhook_attempts);
         add(relay, "certificate_reloads", "The certificate's files read anew", &self.certificate_reloads);
     }
 

@@ -2,19 +2,22 @@
 
 use super::RestError;
 use super::caller::Caller;
-use super::feed::{Feed, FeedChange};
 use super::payload::{Asked, Named};
 use super::records::page_limit;
 use super::transactions::OfWorkspace;
+use crate::feed::{Feed, FeedChange, FeedError, FeedPlace, PageMax, seated};
+use crate::service::{Service, Services};
 use axum::Json;
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::header::{self, HeaderValue};
 use axum::response::IntoResponse as _;
+use comptoir_engine::id::Collection;
 use futures_util::stream;
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::{IntoParams, ToSchema};
@@ -25,6 +28,8 @@ const PAGE_CHANGES: usize = 100;
 const WAIT_MAX_S: u64 = 60;
 /// A silent stream says so often that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// A page ends when its records' fields hold so many bytes as JSON.
+const PAGE_BYTES: usize = 4 << 20;
 const EVENTS: &str = "text/event-stream";
 
 /// A page of the change feed.
@@ -73,19 +78,20 @@ pub(super) async fn changes(
     let streams = caller.header("accept")?.is_some_and(|accept| accept.contains(EVENTS));
     let last = caller.header("last-event-id")?.filter(|_| streams).map(str::to_owned);
     let after = last.or(asked.after);
-    let mut feed = Feed::open(caller, after.as_deref(), collection).await?;
+    let after = after.map(|after| FeedPlace::parse(&after).ok_or(RestError::FeedCursor)).transpose()?;
+    let mut reading = Reading::begin(caller, after, collection, limit).await?;
     if streams {
-        return Ok(events(feed, limit));
+        return Ok(events(reading));
     }
     let until = Instant::now() + Duration::from_secs(wait);
-    let mut shutdown = feed.caller.services.shutdown();
+    let mut shutdown = reading.services.shutdown();
     let changes = loop {
-        let changes = feed.page(limit).await?;
+        let changes = reading.page().await?;
         if !changes.is_empty() {
             break changes;
         }
         let more = tokio::select! {
-            more = timeout_at(until, feed.changed()) => more,
+            more = timeout_at(until, reading.feed.changed()) => more,
             _ = shutdown.wait_for(|stopped| *stopped) => return Err(RestError::Unavailable),
         };
         match more {
@@ -93,15 +99,41 @@ pub(super) async fn changes(
             Err(_) => break changes,
         }
     };
-    Ok(Json(Changes { changes, cursor: feed.cursor() }).into_response())
+    Ok(Json(Changes { changes, cursor: reading.feed.place().text() }).into_response())
+}
+
+/// A feed with the service device that its records are read from, which stays open meanwhile.
+struct Reading {
+    feed: Feed,
+    services: Arc<Services>,
+    service: Arc<Service>,
+    page_max: PageMax,
+}
+
+impl Reading {
+    async fn begin(
+        caller: Caller,
+        after: Option<FeedPlace>,
+        collection: Option<Collection>,
+        limit: usize,
+    ) -> Result<Self, RestError> {
+        let (services, service) = (caller.services.clone(), caller.service()?);
+        let seat = seated(services.hub().enter(&caller.grant)).await?;
+        let feed = Feed::open(&services, caller.grant, seat, after, collection.into_iter().collect())?;
+        Ok(Self { feed, services, service, page_max: PageMax { changes: limit, bytes: PAGE_BYTES } })
+    }
+
+    async fn page(&mut self) -> Result<Vec<FeedChange>, FeedError> {
+        self.feed.page(&self.service, self.page_max).await
+    }
 }
 
 /// The feed as a stream of events. The next page is read when the one before it has left; a reader that takes nothing is
 /// cut off by the connection's deadline.
-fn events(feed: Feed, limit: usize) -> Response<Body> {
-    let chunks = stream::unfold((feed, false), move |(mut feed, begun)| async move {
-        let chunk = if begun { next(&mut feed, limit).await? } else { Bytes::from_static(b": comptoir\n\n") };
-        Some((Ok::<_, Infallible>(chunk), (feed, true)))
+fn events(reading: Reading) -> Response<Body> {
+    let chunks = stream::unfold((reading, false), move |(mut reading, begun)| async move {
+        let chunk = if begun { next(&mut reading).await? } else { Bytes::from_static(b": comptoir\n\n") };
+        Some((Ok::<_, Infallible>(chunk), (reading, true)))
     });
     let mut answer = Response::new(Body::from_stream(chunks));
     let headers = answer.headers_mut();
@@ -111,10 +143,10 @@ fn events(feed: Feed, limit: usize) -> Response<Body> {
 }
 
 /// The next events, or a sign of life; `None` ends the stream, and its reader comes again with the last cursor.
-async fn next(feed: &mut Feed, limit: usize) -> Option<Bytes> {
+async fn next(reading: &mut Reading) -> Option<Bytes> {
     loop {
-        let mut revocations = feed.caller.services.auth().revocations();
-        let changes = feed.page(limit).await.ok()?;
+        let mut revocations = reading.services.auth().revocations();
+        let changes = reading.page().await.ok()?;
         if !changes.is_empty() {
             let event = |change: &FeedChange| {
                 let data = serde_json::to_string(change).unwrap_or_default();
@@ -122,9 +154,9 @@ async fn next(feed: &mut Feed, limit: usize) -> Option<Bytes> {
             };
             return Some(changes.iter().map(event).collect::<String>().into());
         }
-        let mut shutdown = feed.caller.services.shutdown();
+        let mut shutdown = reading.services.shutdown();
         tokio::select! {
-            more = timeout(HEARTBEAT, feed.changed()) => match more {
+            more = timeout(HEARTBEAT, reading.feed.changed()) => match more {
                 Ok(more) => more.ok()?,
                 Err(_) => return Some(Bytes::from_static(b":\n\n")),
             },

@@ -4,10 +4,12 @@ use crate::auth::{IssueError, TokenFault};
 use crate::backup::BackupError;
 use crate::catalog::CatalogError;
 use crate::control::ManageError;
+use crate::feed::FeedError;
 use crate::log::LogError;
 use crate::room::EnterError;
 use crate::service::ServiceError;
 use crate::text::Told;
+use crate::webhooks::WebhookError;
 use comptoir_engine::id::{Collection, NameError, WorkspaceId};
 use comptoir_engine::{QueryError, StoreError};
 
@@ -74,6 +76,8 @@ pub(super) enum RestError {
     Log(#[from] LogError),
     #[error(transparent)]
     Service(#[from] ServiceError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }
 
 impl RestError {
@@ -101,6 +105,18 @@ impl From<NameError> for RestError {
 impl From<QueryError> for RestError {
     fn from(error: QueryError) -> Self {
         Self::Service(ServiceError::Store(StoreError::Query(error)))
+    }
+}
+
+impl From<FeedError> for RestError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Epoch => Self::FeedEpoch,
+            FeedError::Unavailable => Self::Unavailable,
+            FeedError::Token(fault) => Self::Token(fault),
+            FeedError::Log(error) => Self::Log(error),
+            FeedError::Service(error) => Self::Service(error),
+        }
     }
 }
 
@@ -149,6 +165,7 @@ impl Told for RestError {
             Self::Unavailable => "rest_unavailable",
             Self::Log(error) => error.code(),
             Self::Service(error) => error.code(),
+            Self::Webhook(error) => error.code(),
         }
     }
 
@@ -173,6 +190,7 @@ impl Told for RestError {
             }
             Self::Log(error) => error.args(),
             Self::Service(error) => error.args(),
+            Self::Webhook(error) => error.args(),
             _ => Vec::new(),
         }
     }

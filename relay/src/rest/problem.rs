@@ -5,6 +5,7 @@ use crate::auth::{IssueError, TokenFault};
 use crate::control::ManageError;
 use crate::service::ServiceError;
 use crate::text::{LOCALES, Told, tell_in};
+use crate::webhooks::WebhookError;
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Response, StatusCode};
@@ -60,6 +61,7 @@ impl RestError {
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Service(error) => of_service(error),
+            Self::Webhook(error) => of_webhook(error),
         }
     }
 }
@@ -73,6 +75,16 @@ fn of_service(error: &ServiceError) -> StatusCode {
         ServiceError::OverQuota { .. } => StatusCode::INSUFFICIENT_STORAGE,
         ServiceError::Store(error) => of_store(error),
         _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn of_webhook(error: &WebhookError) -> StatusCode {
+    match error {
+        WebhookError::NotAdmin | WebhookError::Collection { .. } => StatusCode::FORBIDDEN,
+        WebhookError::Unknown { .. } | WebhookError::NoLetter { .. } => StatusCode::NOT_FOUND,
+        WebhookError::Full { .. } | WebhookError::Suspended { .. } => StatusCode::CONFLICT,
+        WebhookError::Disk { .. } | WebhookError::Log { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Outside {
     pub(super) wall: Box<dyn Fn() -> Timestamp + Send>,
     /// How long the log may be, in bytes.
     pub(super) log_bytes_max: Box<dyn Fn() -> Option<u64> + Send>,
-    pub(super) idle_max: Duration,
+    pub(super) idle_max: Box<dyn Fn() -> Duration + Send>,
     /// Takes the worker off the list; false where somebody has just come.
     pub(super) retire: Box<dyn Fn() -> bool + Send>,
 }
@@ -145,14 +145,14 @@ impl Worker {
         let unsent = self.unsent.iter().map(|unsent| unsent.since + UNSENT_MAX);
         let hold = self.unsent.front().map(|unsent| unsent.since + HOLD_AFTER).filter(|at| *at > Instant::now());
         let retry = (self.seat.is_none() || self.link.is_none()).then_some(self.retry_at.max(Instant::now() + RETRY));
-        let idle = self.used + self.outside.idle_max;
+        let idle = self.used + (self.outside.idle_max)();
         let idle = idle.max(Instant::now() + RETRY);
         waiting.chain(unsent).chain(session).chain(hold).chain(retry).fold(idle, Instant::min)
     }
 
     fn is_idle(&self) -> bool {
         let quiet = self.waiting.is_empty() && self.unsent.is_empty() && self.engine.status().pending == 0;
-        quiet && self.used.elapsed() >= self.outside.idle_max
+        quiet && self.used.elapsed() >= (self.outside.idle_max)()
     }
 
     /// Everything that can be done without waiting.

@@ -4,6 +4,7 @@ use crate::backup::BackupError;
 use crate::catalog::CatalogError;
 use crate::control::{ControlError, ManageError};
 use crate::text::Told;
+use crate::webhooks::WebhookError;
 use comptoir_engine::id::{NameError, WorkspaceId};
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +27,9 @@ pub(crate) enum OperateError {
         /// Which.
         workspace: WorkspaceId,
     },
+    /// Of a webhook.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// Not a workspace's name.
     #[error(transparent)]
     Workspace(#[from] NameError),
@@ -119,6 +123,7 @@ impl Told for OperateError {
             Self::Control(error) => error.code(),
             Self::Manage(error) => error.code(),
             Self::Unconfirmed { .. } => "removal_unconfirmed",
+            Self::Webhook(error) => error.code(),
             Self::Workspace(_) => "workspace_name",
             Self::At { .. } => "no_point_in_time",
             Self::NoLog { .. } => "no_log",
@@ -137,6 +142,7 @@ impl Told for OperateError {
             Self::Control(error) => error.args(),
             Self::Manage(error) => error.args(),
             Self::Unconfirmed { workspace } => vec![("workspace", workspace.to_string())],
+            Self::Webhook(error) => error.args(),
             Self::Workspace(error) => vec![("name", error.name.clone())],
             Self::At { at } => vec![("at", at.clone())],
             Self::NoLog { data } => vec![("data", data.display().to_string())],
