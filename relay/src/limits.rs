@@ -9,6 +9,7 @@ use crate::catalog::Allowance;
 use crate::config::LimitSettings;
 use comptoir_engine::id::WorkspaceId;
 use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -39,7 +40,7 @@ impl Clock for Ticks {
     }
 }
 
-type Bucket = RateLimiter<NotKeyed, InMemoryState, Ticks>;
+type Bucket = RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Nanos>>;
 
 /// What is asked for at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
