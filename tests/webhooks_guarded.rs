@@ -1,7 +1,7 @@
 //! What webhooks may not do: reach into the relay's own network, tell what their token may not read, go on without it, grow
 //! without bound, or take REST's places.
 
-use comptoir_tests::endpoint::{Endpoint, OK, Reply, Shop};
+use comptoir_tests::endpoint::{Endpoint, FAILS, OK, Reply, Shop};
 use comptoir_tests::program::run;
 use comptoir_tests::relay::{Relay, command};
 use comptoir_tests::rest::Client;
@@ -164,6 +164,38 @@ fn a_webhook_ends_with_its_token() {
     let anna = format!("\"deed\":\"webhook.created\",\"detail\":\"{id}\"");
     assert!(audit.contains(&anna) || audit.contains("webhook.created"), "{audit}");
     assert!(audit.contains("webhook.suspended") && audit.contains("user:anna"), "{audit}");
+}
+
+#[test]
+fn a_suspended_workspaces_webhook_waits_and_a_removed_ones_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let often = format!("retry_ms = [{}]", ["500"; 16].join(", "));
+    let (mut shop, endpoint) = (Shop::start(folder.path(), &often, &[]), Endpoint::start());
+    let operate = |data: &std::path::Path, args: &[&str]| {
+        let mut operate = command(&[&["workspace"], args].concat());
+        run(operate.arg("--data").arg(data)).success()
+    };
+    let (id, _) = shop.hook_to(&endpoint);
+    shop.put("a", 1);
+    endpoint.wait_for(1);
+    endpoint.answer(|_| FAILS);
+    shop.put("b", 1);
+    until("an attempt that fails", || (endpoint.came().len() > 1).then_some(()));
+    operate(shop.data(), &["suspend", "shop"]);
+    until("nothing of it is open", || {
+        let status = shop.admin().get("/v1/workspaces/shop/status").status;
+        (status == 403).then_some(())
+    });
+    endpoint.answer(|_| OK);
+    shop.kill_and_start(None);
+    operate(shop.data(), &["resume", "shop"]);
+    until("what waited is told", || endpoint.keys().contains(&"b".to_owned()).then_some(()));
+    assert_eq!(shop.read(&id, "")["suspended"], Value::Null, "a pause of the workspace is none of the webhook's");
+
+    operate(shop.data(), &["remove", "shop", "--yes", "shop"]);
+    assert!(!shop.data().join("webhooks/shop").exists(), "nothing of it is left");
+    let admin = Client::new(shop.relay.address(), &shop.relay.token_with("shop", &["--role", "admin"]));
+    assert_eq!(admin.get(HOOKS).expect(200).json()["webhooks"], json!([]));
 }
 
 #[test]
