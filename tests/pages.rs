@@ -27,11 +27,18 @@ fn shown(script: &str) -> impl Iterator<Item = &str> {
     script.lines().filter_map(|line| line.split_once("  # ").map(|(_, shown)| shown.trim()))
 }
 
+/// Has what a page's example is written in, where it is not there yet.
+const PYTHON: &str = r#"command -v python3 > /dev/null || {
+    as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+    $as_root apt-get update -qq && $as_root apt-get install -y -qq python3
+}"#;
+
 /// Runs a script; what it said.
 fn run(name: &str, script: &str) -> String {
     let place = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let script = script.replace("127.0.0.1:7700", &format!("127.0.0.1:{port}"));
+    let script = if script.contains("python3 ") { format!("{PYTHON}\n{script}") } else { script };
     let binaries = program::binary("comptoir").parent().unwrap().to_owned();
     program::binary("comptoir-relay");
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());

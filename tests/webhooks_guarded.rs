@@ -115,7 +115,8 @@ fn a_webhook_tells_what_its_token_may_read_and_no_more() {
     until("the last one", || sales.keys().contains(&"7".to_owned()).then_some(()));
     let told = |endpoint: &Endpoint| -> Vec<String> { endpoint.came().iter().map(|each| each.text.clone()).collect() };
     assert!(told(&endpoint).iter().chain(&told(&sales)).all(|text| !text.contains("wages")));
-    assert_eq!(stock.keys(), ["4"]);
+    // The kill may have cut off that it was delivered.
+    assert!(stock.keys().iter().all(|key| key == "4"), "{:?}", stock.keys());
     // An editor manages none, and another workspace's admin neither sees nor finds it.
     let editor = Client::new(shop.relay.address(), &shop.relay.token("shop"));
     let refused = editor.write("POST", HOOKS, &json!({"url": endpoint.url()})).expect(403);
@@ -161,9 +162,9 @@ fn a_webhook_ends_with_its_token() {
         .expect("the audit")
         .map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"))
         .collect();
-    let anna = format!("\"deed\":\"webhook.created\",\"detail\":\"{id}\"");
-    assert!(audit.contains(&anna) || audit.contains("webhook.created"), "{audit}");
-    assert!(audit.contains("webhook.suspended") && audit.contains("user:anna"), "{audit}");
+    let of_anna = |line: &&str| line.contains("webhook.created") && line.contains("user:anna") && line.contains(id);
+    assert_eq!(audit.lines().filter(of_anna).count(), 1, "{audit}");
+    assert!(audit.contains("webhook.suspended"), "{audit}");
 }
 
 #[test]

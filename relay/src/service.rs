@@ -157,14 +157,15 @@ impl Services {
         let places_max = if follows { self.followers_max } else { self.services_max };
         let taken = open.values().filter(|service| service.follows.load(Ordering::Relaxed) == follows).count();
         let has_room = taken < places_max as usize;
-        if let Some(service) = open.get(workspace) {
-            if has_room && !follows {
-                service.follows.store(false, Ordering::Relaxed);
-            }
-            return Ok(service.clone());
-        }
-        if !has_room {
+        let found = open.get(workspace);
+        // One that was opened for a follower becomes theirs who ask, where they have a place for it.
+        let is_free = found.is_some_and(|service| follows || !service.follows.load(Ordering::Relaxed));
+        if !is_free && !has_room {
             return Err(ServiceError::Full { services_max: places_max });
+        }
+        if let Some(service) = found {
+            service.follows.fetch_and(follows, Ordering::Relaxed);
+            return Ok(service.clone());
         }
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
         let follows = Arc::new(AtomicBool::new(follows));

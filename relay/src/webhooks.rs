@@ -39,7 +39,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
 /// The most changes of one delivery.
@@ -48,8 +48,6 @@ pub const BATCH_MAX: usize = 100;
 pub const NAME_BYTES_MAX: usize = 128;
 /// The bytes of a secret.
 const SECRET_BYTES: usize = 32;
-/// New webhooks that may wait for their follower to begin.
-const NEW_MAX: usize = 64;
 
 /// Who asks for something.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +104,7 @@ impl Webhooks {
                 }
             }
         }
-        let (new, to_serve) = mpsc::channel(NEW_MAX);
+        let (new, to_serve) = mpsc::channel(ground.settings.webhooks_max.min(Semaphore::MAX_PERMITS));
         let (changing, to_serve) = (tokio::sync::Mutex::default(), Mutex::new(Some(to_serve)));
         Arc::new(Self { folder, ground, hooks: Mutex::new(hooks), changing, new, to_serve })
     }
@@ -123,7 +121,7 @@ impl Webhooks {
             }
         };
         let (mut shutdown, mut followers) = (services.shutdown(), JoinSet::new());
-        let mut begun: Vec<Arc<Hook>> = self.held().values().cloned().collect();
+        let mut begun = self.all(&mut new);
         loop {
             for hook in begun.drain(..) {
                 followers.spawn(Follower::new(hook, post.clone()).run());
@@ -160,9 +158,11 @@ impl Webhooks {
         let (folder, log_max) = (self.folder.join(workspace.as_str()).join(&id), settings.log_max);
         let made = spawn_blocking(move || Hook::make(&folder, kept, log_max)).await;
         let hook = made.map_err(io::Error::other)??;
-        self.held().insert((workspace.clone(), id.clone()), hook.clone());
+        let mut hooks = self.held();
+        hooks.insert((workspace.clone(), id.clone()), hook.clone());
         // Where nobody serves them, the next one who does begins it.
         let _ = self.new.try_send(hook.clone());
+        drop(hooks);
         self.note("webhook.created", workspace, by, &id);
         Ok(Created { webhook: Webhook::of(&hook), secret })
     }
@@ -281,6 +281,13 @@ impl Webhooks {
             standings.each.push(WebhookStanding { workspace: workspace.clone(), lag_entries, dead_letters });
         }
         standings
+    }
+
+    /// All that there are now: none of them comes as a new one too, for it would have two followers.
+    fn all(&self, new: &mut mpsc::Receiver<Arc<Hook>>) -> Vec<Arc<Hook>> {
+        let hooks = self.held();
+        while new.try_recv().is_ok() {}
+        hooks.values().cloned().collect()
     }
 
     fn held(&self) -> MutexGuard<'_, Hooks> {

@@ -49,6 +49,7 @@ pub(super) struct Post {
 impl Post {
     pub(super) fn new(ground: &Ground, services: Arc<Services>) -> Result<Self, reqwest::Error> {
         let settings = ground.settings.clone();
+        let half = settings.attempts_max.div_ceil(2).min(Semaphore::MAX_PERMITS);
         Ok(Self {
             services,
             auth: ground.auth.clone(),
@@ -56,8 +57,8 @@ impl Post {
             audit: ground.audit.clone(),
             metrics: ground.hub.log().metrics().clone(),
             sender: Sender::new(&settings)?,
-            quick: Semaphore::new(settings.attempts_max.div_ceil(2)),
-            slow: Semaphore::new(settings.attempts_max.div_ceil(2)),
+            quick: Semaphore::new(half),
+            slow: Semaphore::new(half),
             settings,
         })
     }
