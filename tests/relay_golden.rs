@@ -86,7 +86,10 @@ fn every_row_of_a_log_keeps_its_bytes_and_is_served_again() {
     assert_eq!(relay.terminate().code, Some(0));
     let rows = txn::scan(&log(&data), &[], &[0xfe], usize::MAX).expect("the log's rows");
     let kinds: String = rows.iter().map(|(key, _)| char::from(key[0])).collect();
-    assert_eq!(kinds, "ddeeiuw", "a record and the device's name, two entries, the identity and the workspace");
+    assert_eq!(
+        kinds, "ddeeggiuw",
+        "a record and the device's name, two entries, two collections, the identity and the workspace"
+    );
     let now: Golden = rows.iter().map(readable).collect();
     let about = "a relay's log: key, value, as `disk::txn::scan` gives them; the identity cut to its version, epoch and time zero";
     let pinned = golden::check("relay-rows.hex", about, &now);

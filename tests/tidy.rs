@@ -384,8 +384,7 @@ fn a_test_that_sleeps_says_why() {
     for file in source::sources(&["engine/tests", "relay/tests", "client-sdk/tests", "tests"]) {
         let lines: Vec<&str> = file.text.lines().collect();
         for (index, line) in file.code.lines().enumerate().filter(|(_, line)| line.contains("sleep(")) {
-            let reason = index.checked_sub(1).is_some_and(|above| lines[above].trim_start().starts_with("// wait:"));
-            if !reason {
+            if !index.checked_sub(1).is_some_and(|above| lines[above].trim_start().starts_with("// wait:")) {
                 found.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
             }
         }

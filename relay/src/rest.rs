@@ -28,11 +28,12 @@ use crate::lobby::Guest;
 use crate::service::Services;
 use crate::webhooks::Webhooks;
 use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::{Extension, Router};
-use hyper::body::Incoming;
-use std::sync::Arc;
+use hyper::body::{Bytes, Incoming};
+use std::sync::{Arc, OnceLock};
 use tower::ServiceExt as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -90,15 +91,27 @@ fn described_for_operators() -> (Router<Arc<Control>>, OpenApi) {
         .split_for_parts()
 }
 
+/// The description as it is served, made when it is first asked for: as text it takes a tenth of what it is made of.
+fn description() -> Bytes {
+    static DESCRIPTION: OnceLock<Bytes> = OnceLock::new();
+    let made = || {
+        let (mut description, theirs) = (described().1, described_for_operators().1);
+        description.merge(theirs);
+        // Texts, numbers and lists of them: there is nothing in it that is no JSON.
+        serde_json::to_vec(&openapi::finished(description)).unwrap_or_default().into()
+    };
+    DESCRIPTION.get_or_init(made).clone()
+}
+
 impl Rest {
     /// Answers with these service devices and webhooks, and does for operators what `control` does; notes in `audit` who did what.
     pub fn new(services: Arc<Services>, control: Arc<Control>, webhooks: Arc<Webhooks>, audit: Audit) -> Self {
-        let (router, mut description) = described();
-        let (operators, theirs) = described_for_operators();
-        description.merge(theirs);
-        let description = openapi::finished(description);
+        let (router, operators) = (described().0, described_for_operators().0);
         let router = router
-            .route("/v1/openapi.json", axum::routing::get(move || async move { axum::Json(description) }))
+            .route(
+                "/v1/openapi.json",
+                axum::routing::get(async || ([(CONTENT_TYPE, "application/json")], description())),
+            )
             .fallback(|| async { RestError::NoRoute })
             .method_not_allowed_fallback(|| async { RestError::Method })
             .layer(Extension(webhooks.clone()))

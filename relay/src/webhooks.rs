@@ -113,15 +113,20 @@ impl Webhooks {
     pub async fn serve(self: Arc<Self>, services: Arc<Services>) {
         let taken = self.to_serve.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut new) = taken else { return };
-        let post = match Post::new(&self.ground, services.clone()) {
-            Ok(post) => Arc::new(post),
-            Err(error) => {
-                tracing::error!(%error, "no webhook can be sent");
-                return;
-            }
-        };
         let (mut shutdown, mut followers) = (services.shutdown(), JoinSet::new());
         let mut begun = self.all(&mut new);
+        // What sends, with its certificates, takes megabytes: it is there for whoever has a webhook.
+        if begun.is_empty() {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stopped| *stopped) => return,
+                hook = new.recv() => begun.extend(hook),
+            }
+        }
+        let post = match Post::new(&self.ground, services.clone()) {
+            Ok(post) => Arc::new(post),
+            Err(error) => return tracing::error!(%error, "no webhook can be sent"),
+        };
         loop {
             for hook in begun.drain(..) {
                 followers.spawn(Follower::new(hook, post.clone()).run());

@@ -86,8 +86,9 @@ async fn every_message_of_a_strangers_session_stays_in_its_own_workspace() {
     assert_eq!(own.ack().await.refused, []);
     let before = cafes_tail(&relay).await;
 
-    let token = kit::token(&relay, "the-garage", Role::Admin);
-    for each in KINDS {
+    for (number, each) in KINDS.into_iter().enumerate() {
+        let garage = format!("garage-{number}");
+        let token = kit::token(&relay, &garage, Role::Admin);
         let said = message(each, &cafe, &token);
         assert_eq!(kind(&said), each);
         // As the first message: only a hello may be one, or a code, and this token opens the garage alone.
@@ -103,7 +104,7 @@ async fn every_message_of_a_strangers_session_stays_in_its_own_workspace() {
 
         // Within a session of the garage. A push goes there, and what comes back is the garage's.
         let cursor = (each == Kind::Reconcile || each == Kind::Want).then_some(([9; 16], 77));
-        let hello = Hello { cursor, ..kit::hello("the-garage", token.clone()) };
+        let hello = Hello { cursor, ..kit::hello(&garage, token.clone()) };
         let (mut stranger, welcome) = Device::join(relay.address(), hello).await;
         assert!(!tells_of_the_cafe(&FromRelay::Welcome(welcome), &cafe));
         stranger.send(said).await;

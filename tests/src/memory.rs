@@ -7,6 +7,11 @@ pub fn resident_bytes(process: u32) -> u64 {
     status(process, "VmRSS:")
 }
 
+/// Of that, what no file holds as well, in bytes.
+pub fn own_bytes(process: u32) -> u64 {
+    status(process, "RssAnon:")
+}
+
 /// The most it ever was, in bytes.
 pub fn peak_bytes(process: u32) -> u64 {
     status(process, "VmHWM:")

@@ -51,7 +51,7 @@ mod tests {
         let known = Known::default();
         for number in 0..KNOWN_MAX + 2 {
             known.add(&format!("token {number}"));
-            known.add("token 1");
+            known.add(&format!("token {number}"));
         }
         assert_eq!(known.find(&short_name("token 0")), None);
         assert_eq!(known.find(&short_name("token 2")).as_deref(), Some("token 2"));
