@@ -148,7 +148,7 @@ fn a_code_given_out_over_rest_lets_a_device_in_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(&folder.path().join("relay"));
     let admin = Client::new(relay.address(), &relay.token_with("shop", &["--role", "admin"]));
-    let wanted = json!({"subject": "device:till", "good_for_s": 60});
+    let wanted = json!({"token": {"subject": "device:till"}, "good_for_s": 60});
     let code = admin.write("POST", &format!("{SHOP}/codes"), &wanted).expect(201).json();
     let link = format!("{}/pair#{}", relay.url(), code["code"].as_str().expect("a code"));
     let till = Device::at(&folder.path().join("till"));

@@ -117,6 +117,12 @@ pub(super) struct Wanted {
     valid_for_s: Option<u64>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { role: editor(), collections: None, subject: None, name: String::new(), valid_for_s: None }
+    }
+}
+
 fn editor() -> String {
     "editor".to_owned()
 }
@@ -212,11 +218,13 @@ pub(super) async fn revoke(caller: Caller, Named(of): Named<OfToken>) -> Result<
 
 /// A code that is wanted, and the token that a device gets for it.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Offered {
     /// How long the code is good, in seconds.
     #[schema(default = 600, minimum = 1, maximum = 86400)]
     good_for_s: Option<u64>,
-    #[serde(flatten)]
+    /// The token; an editor's where nothing is said.
+    #[serde(default)]
     token: Wanted,
 }
 
