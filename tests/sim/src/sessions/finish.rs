@@ -20,17 +20,32 @@ impl Driver {
     /// No more faults. What is dead is found out as always.
     pub(super) fn heal(&mut self) -> Result<(), Violation> {
         self.end_faults();
+        loop {
+            self.wait_until_healed()?;
+            let digest = held(&self.town).office.ledger.sheets().1;
+            self.read()?;
+            let mut town = held(&self.town);
+            // An edit that was asked for before the end may be saved after it: then all of this begins again.
+            if is_healed(&town) && town.office.ledger.sheets().1 == digest {
+                compare(&mut town)?;
+                break;
+            }
+            town.desks.iter_mut().for_each(|desk| desk.views = None);
+        }
+        match self.plan.seed.is_multiple_of(QUIET_SEEDS) {
+            true => self.rest(),
+            false => Ok(()),
+        }
+    }
+
+    fn wait_until_healed(&mut self) -> Result<(), Violation> {
         while !is_healed(&held(&self.town)) {
             if self.now_ms > SESSIONS_SAFETY_MS + HEAL_MS {
                 return wedged(&held(&self.town));
             }
             self.step()?;
         }
-        self.finish()?;
-        match self.plan.seed.is_multiple_of(QUIET_SEEDS) {
-            true => self.rest(),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// With nothing to do and nothing wrong, nobody loses a connection.
@@ -54,8 +69,8 @@ impl Driver {
         Ok(())
     }
 
-    /// All is equal, and nothing that was held when the faults ended is missing.
-    fn finish(&mut self) -> Result<(), Violation> {
+    /// Notes when each was up to date, and has each device read everything.
+    fn read(&mut self) -> Result<(), Violation> {
         {
             let mut town = held(&self.town);
             let since = |up_to_date_ms: Option<u64>| up_to_date_ms.unwrap_or(0).saturating_sub(SESSIONS_SAFETY_MS);
@@ -75,7 +90,7 @@ impl Driver {
             }
             self.step()?;
         }
-        compare(&mut held(&self.town))
+        Ok(())
     }
 }
 
@@ -104,6 +119,7 @@ fn wedged(town: &Town) -> Result<(), Violation> {
     broken(Kind::Wedged, format!("time is up; {}", found.join("; ")))
 }
 
+/// All is equal, and nothing that was held when the faults ended is missing.
 fn compare(town: &mut Town) -> Result<(), Violation> {
     let (relay, digest) = town.office.ledger.sheets();
     let relay: Sheets = relay.clone();
