@@ -1,5 +1,7 @@
 //! The records the benches work on. Must not know what is measured.
 
+pub mod device;
+
 use comptoir_engine::disk::sled::{SledDisk, SledOptions};
 use comptoir_engine::{Engine, FieldEdit, Now, RecordId, Settings, StoreError, Timestamp, Value, WorkspaceId};
 use rand::SeedableRng;
